@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What ridged and a ridge-pf process say to each other.
+ *
+ * The socket is SOCK_SEQPACKET; ridge-pf listens on it from its start, ridged connects, and a later
+ * ridged connects again: the PF process is the authority on what exists. A message is a struct
+ * ipc_header, then the body that belongs to its type, in host byte order (both ends are on one
+ * host), with descriptors attached where the body's comment says so. ridged numbers its requests;
+ * a reply carries the request's type and number, so replies may come in any order. A reply with
+ * IPC_MORE is followed by another of the same number. A failed request is answered by a header with
+ * a negative errno and a struct ipc_failure.
+ *
+ * ridge-pf handles requests in the order they come but answers when they are done: a function that
+ * takes long to destroy holds up no other.
+ */
+#ifndef RIDGE_WORKER_IPC_H
+#define RIDGE_WORKER_IPC_H
+
+#include <stdint.h>
+
+#include "base/counters.h"
+
+#define IPC_MAGIC   0x65676472u /* "rdge" */
+#define IPC_VERSION 1
+
+#define IPC_MESSAGE_MAX 8192
+#define IPC_FDS_MAX     8
+
+#define IPC_NAME_MAX    64   /* function and PF names, with the terminating NUL */
+#define IPC_WORD_MAX    32   /* type and driver names, with the terminating NUL */
+#define IPC_TEXT_MAX    256  /* one line for people, with the terminating NUL */
+#define IPC_SPEC_MAX    4096 /* the parameters as ridged was given them, with the terminating NUL */
+
+enum ipc_type {
+	IPC_PF_INIT = 1,         /* struct ipc_pf_init -> struct ipc_pf_info */
+	IPC_PF_INFO = 2,         /* nothing -> struct ipc_pf_info */
+	IPC_FUNCTION_CREATE = 3, /* struct ipc_function_create -> struct ipc_function_info */
+	IPC_FUNCTION_DESTROY = 4, /* struct ipc_function_destroy -> nothing */
+	IPC_FUNCTION_BIND = 5,   /* struct ipc_function_bind -> struct ipc_function_info */
+	IPC_FUNCTION_INFO = 6,   /* struct ipc_function_name -> struct ipc_function_info */
+	IPC_FUNCTION_LIST = 7,   /* struct ipc_function_list -> struct ipc_function_info ... (IPC_MORE),
+				  * then an empty message */
+	IPC_SHUTDOWN = 8,        /* nothing -> nothing; the process ends after the reply */
+	IPC_FAULT = 9,           /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
+};
+
+#define IPC_REPLY 0x1u
+#define IPC_MORE  0x2u
+
+struct ipc_header {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;  /* enum ipc_type */
+	uint32_t seq;   /* of the request; echoed */
+	uint32_t flags; /* IPC_REPLY, IPC_MORE */
+	int32_t error;  /* reply: 0 or a negative errno */
+	uint32_t length; /* of the whole message, this header included */
+};
+
+/* Body of every reply whose header has an error. */
+struct ipc_failure {
+	char text[IPC_TEXT_MAX]; /* what was asked, what is wrong, what would be right */
+};
+
+/* Sent once, first. The spec texts are kept and given back, not read. */
+struct ipc_pf_init {
+	char name[IPC_NAME_MAX];
+	char type[IPC_WORD_MAX]; /* blk, net, rng */
+	uint32_t total_vfs;      /* 1..4094 */
+	char spec[IPC_SPEC_MAX];
+};
+
+struct ipc_pf_info {
+	char name[IPC_NAME_MAX]; /* empty before IPC_PF_INIT */
+	char type[IPC_WORD_MAX];
+	int32_t pid;
+	uint16_t rid; /* of the PF itself */
+	uint16_t reserved;
+	uint32_t total_vfs;
+	uint32_t functions; /* slots taken */
+	uint64_t admin_commands[2]; /* completed on each admin queue: registers, parts and modes */
+	char spec[IPC_SPEC_MAX];
+};
+
+/* Which descriptors a message carries, in this order. */
+#define IPC_FD_STATE   0x1u /* memfd for the function's state; always */
+#define IPC_FD_LISTEN  0x2u /* listening vfio-user socket; for drivers that serve one */
+#define IPC_FD_BACKEND 0x4u /* blk: the image, opened and locked */
+
+#define IPC_FUNCTION_READONLY    0x1u
+#define IPC_FUNCTION_DIRECT      0x2u /* the image was opened with O_DIRECT */
+#define IPC_FUNCTION_LEGACY_ONLY 0x4u /* legacy=only */
+
+/* Descriptors: IPC_FD_STATE, and IPC_FD_LISTEN and IPC_FD_BACKEND as fds says. */
+struct ipc_function_create {
+	char name[IPC_NAME_MAX];
+	char driver[IPC_WORD_MAX];
+	uint32_t slot; /* VF number 1..total_vfs, or 0: the lowest free one */
+	uint32_t fds;  /* IPC_FD_* */
+	uint32_t flags; /* IPC_FUNCTION_* */
+	uint16_t queues;     /* 0: the type's default */
+	uint16_t queue_size; /* 0: the type's default; a power of two */
+	char serial[24]; /* blk: at most 20 bytes are used; empty: the function's name */
+	char spec[IPC_SPEC_MAX];
+};
+
+#define IPC_DESTROY_FORCE 0x1u
+
+struct ipc_function_destroy {
+	char name[IPC_NAME_MAX];
+	uint32_t flags; /* IPC_DESTROY_FORCE: although a VMM is connected */
+};
+
+/* Descriptors: IPC_FD_LISTEN if the new driver serves a socket and the old one did not. */
+struct ipc_function_bind {
+	char name[IPC_NAME_MAX];
+	char driver[IPC_WORD_MAX];
+	uint32_t fds;
+	char spec[IPC_SPEC_MAX]; /* replaces the old one when the bind succeeds */
+};
+
+struct ipc_function_name {
+	char name[IPC_NAME_MAX];
+};
+
+#define IPC_LIST_FDS 0x1u /* send each function's descriptors too: for a ridged that starts */
+
+struct ipc_function_list {
+	uint32_t flags;
+};
+
+enum ipc_function_state {
+	IPC_STATE_IDLE = 0,      /* no VMM, or driver none */
+	IPC_STATE_CONNECTED = 1, /* a VMM is attached */
+	IPC_STATE_DRAINING = 2,  /* the VMM is gone, its last I/O is not */
+	IPC_STATE_FAULTED = 3,   /* a VMM is attached, the function stopped: text says why */
+};
+
+/* Descriptors in a list with IPC_LIST_FDS: as fds says, in IPC_FD_* order. */
+struct ipc_function_info {
+	char name[IPC_NAME_MAX];
+	char type[IPC_WORD_MAX];
+	char driver[IPC_WORD_MAX];
+	uint32_t slot;
+	uint16_t rid;
+	uint16_t state; /* enum ipc_function_state */
+	uint32_t fds;   /* IPC_FD_* */
+	int32_t peer_pid; /* of the attached VMM, or 0 */
+	char text[IPC_TEXT_MAX];
+	struct counters counters;
+	char spec[IPC_SPEC_MAX];
+};
+
+/* What a test can break. name: a function, or the PF itself for IPC_FAULT_ADMIN_STALL. */
+enum ipc_fault_kind {
+	IPC_FAULT_ADMIN_STALL = 1, /* value 1: the PF takes nothing from its register queue; 0: goes on */
+	IPC_FAULT_BACKEND_HANG = 2, /* value 1: finished I/O is kept back from the device; 0: let go */
+};
+
+struct ipc_fault {
+	char name[IPC_NAME_MAX];
+	uint32_t kind;
+	uint32_t value;
+};
+
+_Static_assert(sizeof(struct ipc_header) == 24, "ipc header");
+_Static_assert(sizeof(struct ipc_header) + sizeof(struct ipc_function_info) < IPC_MESSAGE_MAX,
+	       "an ipc message must fit");
+
+#endif
