@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "iommu/iommu.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "iommu/backing.h"
+
+#define SPACE_BUCKETS 256
+
+struct iommu_map {
+	uint64_t iova;
+	uint64_t size;
+	int prot;
+	struct backing *backing; /* NULL: the VMM gave no file */
+	uint8_t *base;
+	unsigned int pins;
+	bool gone; /* unmapped, but pinned: kept until the last unpin */
+	struct iommu_wait *wait;
+	struct iommu_space *space;
+};
+
+struct iommu_space {
+	struct list node; /* in its bucket */
+	struct iommu *iommu;
+	uint16_t rid;
+	uint32_t pasid;
+	uint64_t generation;
+	struct iommu_map **maps; /* sorted by iova */
+	size_t nmaps;
+	size_t capacity;
+	unsigned int losses_seen;
+	bool lost;
+	const char *fault;
+};
+
+struct iommu {
+	struct list buckets[SPACE_BUCKETS];
+	uint64_t generation; /* of all spaces, so that no value is ever used twice */
+};
+
+int iommu_new(struct iommu **out)
+{
+	struct iommu *iommu;
+	int err;
+
+	err = backing_init();
+	if (err)
+		return err;
+	iommu = calloc(1, sizeof(*iommu));
+	if (!iommu)
+		return -ENOMEM;
+	for (size_t i = 0; i < SPACE_BUCKETS; i++)
+		list_init(&iommu->buckets[i]);
+	*out = iommu;
+	return 0;
+}
+
+void iommu_free(struct iommu *iommu)
+{
+	if (!iommu)
+		return;
+	for (size_t i = 0; i < SPACE_BUCKETS; i++) {
+		struct iommu_space *s, *tmp;
+
+		list_for_each_safe (s, tmp, &iommu->buckets[i], node)
+			iommu_space_free(s);
+	}
+	free(iommu);
+}
+
+static struct list *bucket_of(struct iommu *iommu, uint16_t rid, uint32_t pasid)
+{
+	return &iommu->buckets[(rid ^ (pasid + 1)) % SPACE_BUCKETS];
+}
+
+struct iommu_space *iommu_space_find(struct iommu *iommu, uint16_t rid, uint32_t pasid)
+{
+	struct list *bucket = bucket_of(iommu, rid, pasid);
+	struct iommu_space *s;
+
+	list_for_each (s, bucket, node)
+		if (s->rid == rid && s->pasid == pasid)
+			return s;
+	return NULL;
+}
+
+static void space_changed(struct iommu_space *s)
+{
+	s->generation = ++s->iommu->generation;
+}
+
+int iommu_space_new(struct iommu *iommu, uint16_t rid, uint32_t pasid, struct iommu_space **out)
+{
+	struct iommu_space *s;
+
+	if (iommu_space_find(iommu, rid, pasid))
+		return -EEXIST;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->iommu = iommu;
+	s->rid = rid;
+	s->pasid = pasid;
+	s->losses_seen = backing_losses();
+	space_changed(s);
+	list_add_tail(bucket_of(iommu, rid, pasid), &s->node);
+	*out = s;
+	return 0;
+}
+
+static void map_free(struct iommu_map *m)
+{
+	if (m->wait)
+		m->wait->map = NULL;
+	if (m->backing)
+		backing_put(m->backing);
+	free(m);
+}
+
+void iommu_space_free(struct iommu_space *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->nmaps; i++)
+		map_free(s->maps[i]);
+	list_del(&s->node);
+	free(s->maps);
+	free(s);
+}
+
+const char *iommu_space_fault(const struct iommu_space *s)
+{
+	return s->fault;
+}
+
+size_t iommu_space_maps(const struct iommu_space *s)
+{
+	return s->nmaps;
+}
+
+/* Index of the first map that ends above iova. */
+static size_t map_lower_bound(const struct iommu_space *s, uint64_t iova)
+{
+	size_t lo = 0, hi = s->nmaps;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->maps[mid]->iova + (s->maps[mid]->size - 1) < iova)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static int map_insert(struct iommu_space *s, size_t at, struct iommu_map *m)
+{
+	if (s->nmaps == s->capacity) {
+		size_t capacity = s->capacity ? s->capacity * 2 : 16;
+		struct iommu_map **maps = realloc(s->maps, capacity * sizeof(*maps));
+
+		if (!maps)
+			return -ENOMEM;
+		s->maps = maps;
+		s->capacity = capacity;
+	}
+	memmove(&s->maps[at + 1], &s->maps[at], (s->nmaps - at) * sizeof(*s->maps));
+	s->maps[at] = m;
+	s->nmaps++;
+	return 0;
+}
+
+int iommu_map(struct iommu_space *s, uint64_t iova, uint64_t size, int fd, uint64_t offset,
+	      int prot)
+{
+	struct iommu_map *m;
+	size_t at;
+	int err;
+
+	if (!size || (iova | size | offset) % IOMMU_PAGE || iova + (size - 1) < iova ||
+	    offset > INT64_MAX || size > INT64_MAX - offset || size > SIZE_MAX / 2 || !prot ||
+	    (prot & ~(PROT_READ | PROT_WRITE)))
+		return -EINVAL;
+	at = map_lower_bound(s, iova);
+	if (at < s->nmaps && s->maps[at]->iova <= iova + (size - 1))
+		return -EEXIST;
+	if (s->nmaps >= IOMMU_MAPS_MAX)
+		return -ENOSPC;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->space = s;
+	m->iova = iova;
+	m->size = size;
+	m->prot = prot;
+	if (fd >= 0) {
+		err = backing_get(fd, offset, size, prot, &m->backing);
+		if (err) {
+			free(m);
+			return err;
+		}
+		m->base = m->backing->base;
+	}
+	err = map_insert(s, at, m);
+	if (err) {
+		map_free(m);
+		return err;
+	}
+	space_changed(s);
+	return 0;
+}
+
+static void map_remove(struct iommu_map *m)
+{
+	struct iommu_space *s = m->space;
+	size_t at = map_lower_bound(s, m->iova);
+
+	memmove(&s->maps[at], &s->maps[at + 1], (s->nmaps - at - 1) * sizeof(*s->maps));
+	s->nmaps--;
+	map_free(m);
+}
+
+int iommu_unmap(struct iommu_space *s, uint64_t iova, uint64_t size, struct iommu_wait *wait)
+{
+	size_t at = map_lower_bound(s, iova);
+	struct iommu_map *m;
+
+	if (at == s->nmaps)
+		return -ENOENT;
+	m = s->maps[at];
+	if (m->iova != iova || m->size != size || m->gone)
+		return -ENOENT;
+	space_changed(s);
+	if (!m->pins) {
+		map_remove(m);
+		return 0;
+	}
+	m->gone = true;
+	m->wait = wait;
+	if (wait)
+		wait->map = m;
+	return -EINPROGRESS;
+}
+
+void iommu_unmap_all(struct iommu_space *s)
+{
+	space_changed(s);
+	for (size_t i = s->nmaps; i-- > 0;) {
+		struct iommu_map *m = s->maps[i];
+
+		if (m->pins)
+			m->gone = true;
+		else
+			map_remove(m);
+	}
+	s->fault = NULL;
+	s->lost = false;
+}
+
+void iommu_wait_cancel(struct iommu_wait *wait)
+{
+	if (wait->map)
+		wait->map->wait = NULL;
+	wait->map = NULL;
+}
+
+/*
+ * The map that iova is in, if it allows the access; *avail is how many bytes of it follow. A reason
+ * is left for iommu_space_fault() when there is none.
+ */
+static struct iommu_map *map_lookup(struct iommu_space *s, uint64_t iova, int prot, uint64_t *avail)
+{
+	size_t at = map_lower_bound(s, iova);
+	struct iommu_map *m = at < s->nmaps ? s->maps[at] : NULL;
+
+	if (!m || m->iova > iova || m->gone)
+		s->fault = "the address is not mapped for DMA";
+	else if ((m->prot & prot) != prot)
+		s->fault = "the memory is not mapped for this direction";
+	else if (!m->base)
+		s->fault = "the VMM did not share this memory; give its memory backend share=on";
+	else if (m->backing->lost)
+		s->fault = "the file behind the guest's memory shrank";
+	else {
+		*avail = m->size - (iova - m->iova);
+		return m;
+	}
+	return NULL;
+}
+
+static int copy(struct iommu_space *s, uint64_t iova, uint8_t *data, size_t len, int prot)
+{
+	while (len) {
+		uint64_t avail;
+		struct iommu_map *m = map_lookup(s, iova, prot, &avail);
+		size_t n;
+
+		if (!m)
+			return -EFAULT;
+		n = len < avail ? len : avail;
+		if (prot == PROT_READ)
+			memcpy(data, m->base + (iova - m->iova), n);
+		else
+			memcpy(m->base + (iova - m->iova), data, n);
+		if (m->backing->lost) {
+			s->fault = "the file behind the guest's memory shrank";
+			return -EFAULT;
+		}
+		data += n;
+		iova += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int iommu_read(struct iommu_space *s, uint64_t iova, void *data, size_t len)
+{
+	return copy(s, iova, data, len, PROT_READ);
+}
+
+int iommu_write(struct iommu_space *s, uint64_t iova, const void *data, size_t len)
+{
+	return copy(s, iova, (uint8_t *)data, len, PROT_WRITE);
+}
+
+uint8_t *iommu_window_get(struct iommu_window *w, struct iommu_space *s, uint64_t iova, size_t len,
+			  int prot)
+{
+	struct iommu_map *m;
+	uint64_t avail;
+
+	if (w->generation == s->generation && w->iova == iova && w->len == len)
+		return w->ptr;
+	m = map_lookup(s, iova, prot, &avail);
+	w->generation = s->generation;
+	w->iova = iova;
+	w->len = len;
+	w->ptr = m && avail >= len ? m->base + (iova - m->iova) : NULL;
+	return w->ptr;
+}
+
+int iommu_pin(struct iommu_space *s, uint64_t iova, size_t len, int prot, struct iommu_seg *segs,
+	      size_t max)
+{
+	size_t n = 0;
+
+	while (len) {
+		uint64_t avail;
+		struct iommu_map *m = map_lookup(s, iova, prot, &avail);
+
+		if (!m || n == max) {
+			iommu_unpin(segs, n);
+			return m ? -E2BIG : -EFAULT;
+		}
+		m->pins++;
+		segs[n].map = m;
+		segs[n].base = m->base + (iova - m->iova);
+		segs[n].len = len < avail ? len : avail;
+		iova += segs[n].len;
+		len -= segs[n].len;
+		n++;
+	}
+	return (int)n;
+}
+
+void iommu_unpin(struct iommu_seg *segs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct iommu_map *m = segs[i].map;
+		struct iommu_wait *wait;
+
+		if (--m->pins || !m->gone)
+			continue;
+		wait = m->wait;
+		m->wait = NULL;
+		map_remove(m);
+		if (wait) {
+			wait->map = NULL;
+			wait->done(wait);
+		}
+	}
+}
+
+bool iommu_space_lost(struct iommu_space *s)
+{
+	if (s->losses_seen == backing_losses())
+		return s->lost;
+	s->losses_seen = backing_losses();
+	s->lost = false;
+	for (size_t i = 0; i < s->nmaps; i++)
+		if (s->maps[i]->backing && s->maps[i]->backing->lost)
+			s->lost = true;
+	if (s->lost)
+		s->fault = "the file behind the guest's memory shrank";
+	return s->lost;
+}
