@@ -25,13 +25,13 @@
 	X(interrupts)      /* interrupts handed to the VMM */                                      \
 	X(resets)          /* function level resets by the VFIO driver */                          \
 	/* device side: what the guest asked of the device */                                      \
-	X(notifies)        /* available buffer notifications that reached the device */            \
-	X(requests)        /* requests completed, whatever their status */                         \
-	X(request_errors)  /* of these: completed with an error */                                 \
-	X(read_bytes)      /* data moved to the guest */                                           \
-	X(write_bytes)     /* data moved from the guest */                                         \
-	X(dma_faults)      /* accesses to memory that is not mapped, not shared or gone */         \
-	X(device_errors)   /* times the device needed a reset because of its driver */
+	X(notifies)       /* available buffer notifications that reached the device */             \
+	X(requests)       /* requests completed, whatever their status */                          \
+	X(request_errors) /* of these: completed with an error */                                  \
+	X(read_bytes)     /* data moved to the guest */                                            \
+	X(write_bytes)    /* data moved from the guest */                                          \
+	X(dma_faults)     /* accesses to memory that is not mapped, not shared or gone */          \
+	X(device_errors)  /* times the device needed a reset because of its driver */
 
 enum counter {
 #define X(name) COUNTER_##name,

@@ -50,15 +50,15 @@ static inline void list_del(struct list *node)
 
 #define list_first(head, type, member) container_of((head)->next, type, member)
 
-#define list_for_each(pos, head, member)                                                           \
-	for (pos = container_of((head)->next, __typeof__(*pos), member); &pos->member != (head);   \
+#define list_for_each(pos, head, member)                                                         \
+	for (pos = container_of((head)->next, __typeof__(*pos), member); &pos->member != (head); \
 	     pos = container_of(pos->member.next, __typeof__(*pos), member))
 
 /* As list_for_each, but pos may be removed (and freed) in the body. */
-#define list_for_each_safe(pos, tmp, head, member)                                                 \
-	for (pos = container_of((head)->next, __typeof__(*pos), member),                           \
-	    tmp = container_of(pos->member.next, __typeof__(*pos), member);                        \
-	     &pos->member != (head);                                                               \
+#define list_for_each_safe(pos, tmp, head, member)                          \
+	for (pos = container_of((head)->next, __typeof__(*pos), member),    \
+	    tmp = container_of(pos->member.next, __typeof__(*pos), member); \
+	     &pos->member != (head);                                        \
 	     pos = tmp, tmp = container_of(tmp->member.next, __typeof__(*tmp), member))
 
 #endif

@@ -219,7 +219,7 @@ int loop_step(struct loop *loop, int timeout_ms)
 	loop->nready = 0;
 	run_timers(loop);
 	run_work(loop);
-	list_for_each_safe(hook, tmp, &loop->hooks, node)
+	list_for_each_safe (hook, tmp, &loop->hooks, node)
 		hook->fn(hook);
 	return 0;
 }

@@ -37,7 +37,8 @@ struct pci_access_ops {
 			 uint8_t len);
 	void (*bar_write)(struct pci_access *pa, uint8_t bar, uint64_t offset, const void *data,
 			  uint8_t len);
-	/* Function level reset. 0 when done, or -EINPROGRESS and reset->done(): it waits for DMA. */
+	/* Function level reset. 0 when done, or -EINPROGRESS and reset->done(): it waits for DMA.
+	 */
 	int (*reset)(struct pci_access *pa, struct pci_reset *reset);
 	/* As iommu_map() and iommu_unmap() on the address space of (this RID, pasid). */
 	int (*dma_map)(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,

@@ -70,7 +70,8 @@ int pci_function_init(struct pci_function *fn, const struct pci_function_ops *op
 	pci_config_set16(fn, PCI_SUBSYSTEM_VENDOR_ID, id->subsystem_vendor);
 	pci_config_set16(fn, PCI_SUBSYSTEM_ID, id->subsystem);
 	/* A VF decodes memory as the PF's VF MSE says, and has no INTx (PCIe 9.3.4.1.3). */
-	mask_set16(fn, PCI_COMMAND, is_vf ? PCI_COMMAND_MASTER : PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	mask_set16(fn, PCI_COMMAND,
+		   is_vf ? PCI_COMMAND_MASTER : PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	if (!is_vf)
 		fn->writable[PCI_INTERRUPT_LINE] = 0xff;
 	return 0;
@@ -117,9 +118,9 @@ void pci_function_add_pcie(struct pci_function *fn)
 	body.flags = htole16(2 | PCI_EXP_TYPE_ENDPOINT << 4);
 	body.devcap = htole32(PCI_EXP_DEVCAP_FLR | PCI_EXP_DEVCAP_RBER);
 	/* Initiate FLR reads zero always; it is acted upon in pci_function_config_write(). */
-	mask.devctl = htole16(fn->is_vf ? 0 : PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN |
-						      PCI_EXP_DEVCTL_PAYLOAD |
-						      PCI_EXP_DEVCTL_READRQ);
+	mask.devctl = htole16(fn->is_vf ? 0
+					: PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN |
+						  PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_READRQ);
 	fn->pcie_cap = pci_function_add_cap(fn, PCI_CAP_ID_EXP, &body, &mask, 0x3c);
 }
 
@@ -200,8 +201,8 @@ void pci_function_bar_read(struct pci_function *fn, uint8_t bar, uint64_t offset
 		fn->ops->bar_read(fn, bar, offset, data, len);
 }
 
-void pci_function_bar_write(struct pci_function *fn, uint8_t bar, uint64_t offset,
-			    const void *data, uint8_t len)
+void pci_function_bar_write(struct pci_function *fn, uint8_t bar, uint64_t offset, const void *data,
+			    uint8_t len)
 {
 	if (!bar_range_ok(fn, bar, offset, len))
 		return;

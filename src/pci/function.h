@@ -17,10 +17,10 @@
 
 #include "pci/access.h"
 
-#define PCI_CONFIG_SIZE	   4096
-#define PCI_MSIX_MAX	   72 /* vectors: one per queue, and one for configuration changes */
+#define PCI_CONFIG_SIZE    4096
+#define PCI_MSIX_MAX       72 /* vectors: one per queue, and one for configuration changes */
 #define PCI_MSIX_ENTRY_LEN 16
-#define PCI_BARS	   6
+#define PCI_BARS           6
 
 /* Device state: configuration space and the MSI-X table. Plain data. */
 struct pci_state {
@@ -64,7 +64,7 @@ struct pci_function {
 	uint8_t *writable;    /* PCI_CONFIG_SIZE masks */
 	uint8_t *reset_value; /* PCI_CONFIG_SIZE bytes that a reset brings back */
 	uint16_t rid;
-	bool is_vf; /* identity and BARs are in the PF's SR-IOV capability */
+	bool is_vf;        /* identity and BARs are in the PF's SR-IOV capability */
 	uint16_t cap_end;  /* where the next capability goes */
 	uint16_t cap_last; /* the capability to link the next one to */
 	uint16_t pcie_cap; /* offset, 0: none */
@@ -72,7 +72,7 @@ struct pci_function {
 	uint16_t msix_vectors;
 	uint8_t msix_bar;
 	struct pci_bar bars[PCI_BARS]; /* for a VF: as the PF's VF BARs, filled in by the owner */
-	struct list resets; /* struct pci_reset: who waits for the reset under way */
+	struct list resets;            /* struct pci_reset: who waits for the reset under way */
 	bool resetting;
 };
 
@@ -117,8 +117,8 @@ void pci_function_config_write(struct pci_function *fn, uint16_t offset, uint8_t
 			       uint32_t value);
 void pci_function_bar_read(struct pci_function *fn, uint8_t bar, uint64_t offset, void *data,
 			   uint8_t len);
-void pci_function_bar_write(struct pci_function *fn, uint8_t bar, uint64_t offset,
-			    const void *data, uint8_t len);
+void pci_function_bar_write(struct pci_function *fn, uint8_t bar, uint64_t offset, const void *data,
+			    uint8_t len);
 int pci_function_reset(struct pci_function *fn, struct pci_reset *reset);
 void pci_function_reset_done(struct pci_function *fn);
 

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "virtio/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static void device_work(struct loop_work *work);
+
+int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, uint16_t queue_size)
+{
+	dev->state = state;
+	list_init(&dev->resets);
+	dev->queues = calloc(dev->nqueues, sizeof(*dev->queues));
+	if (!dev->queues)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < dev->nqueues; i++) {
+		dev->queues[i].state = &state->queues[i];
+		dev->queues[i].index = i;
+		dev->queues[i].size_max = queue_size;
+		virtq_reset(&dev->queues[i]);
+	}
+	state->config_vector = VIRTQ_NO_VECTOR;
+	return 0;
+}
+
+void virtio_device_destroy(struct virtio_device *dev)
+{
+	loop_work_cancel(&dev->work);
+	free(dev->queues);
+	dev->ops->destroy(dev);
+}
+
+struct virtq *virtio_device_queue(struct virtio_device *dev, uint16_t index)
+{
+	return index < dev->nqueues ? &dev->queues[index] : NULL;
+}
+
+bool virtio_device_has(const struct virtio_device *dev, unsigned int feature)
+{
+	return dev->state->driver_features >> feature & 1;
+}
+
+/*
+ * Legacy drivers use the device before they set DRIVER_OK (virtio 1.3, 3.1.2), modern ones must
+ * not.
+ */
+static bool device_running(const struct virtio_device *dev)
+{
+	return !dev->resetting && !dev->stopped &&
+	       (dev->state->legacy || (dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK));
+}
+
+void virtio_device_notify(struct virtio_device *dev, uint16_t queue)
+{
+	counter_inc(dev->counters, notifies);
+	if (queue >= dev->nqueues || !dev->queues[queue].state->enabled)
+		return;
+	dev->queues[queue].kicked = true;
+	loop_work_queue(dev->loop, &dev->work, device_work);
+}
+
+void virtio_device_resume(struct virtio_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nqueues; i++)
+		dev->queues[i].kicked = dev->queues[i].state->enabled;
+	loop_work_queue(dev->loop, &dev->work, device_work);
+}
+
+static void device_work(struct loop_work *work)
+{
+	struct virtio_device *dev = container_of(work, struct virtio_device, work);
+
+	for (uint16_t i = 0; i < dev->nqueues; i++) {
+		struct virtq *vq = &dev->queues[i];
+
+		if (!vq->kicked || !device_running(dev) || !dev->transport->dma(dev))
+			continue;
+		vq->kicked = false;
+		dev->ops->process(dev, vq);
+		virtio_device_flush(dev, vq);
+	}
+}
+
+uint32_t virtio_device_features(const struct virtio_device *dev, uint32_t select)
+{
+	return select < 2 ? (uint32_t)(dev->features >> (32 * select)) : 0;
+}
+
+void virtio_device_accept_features(struct virtio_device *dev, uint32_t select, uint32_t value)
+{
+	struct virtio_state *st = dev->state;
+
+	if (select > 1 || (st->status & VIRTIO_CONFIG_S_FEATURES_OK))
+		return;
+	st->driver_features &= ~(0xffffffffull << (32 * select));
+	st->driver_features |= (uint64_t)value << (32 * select);
+}
+
+/* virtio 1.3, 2.2: a subset of what was offered, and modern drivers must accept VERSION_1. */
+static bool features_ok(const struct virtio_device *dev)
+{
+	uint64_t f = dev->state->driver_features;
+
+	return !(f & ~dev->features) && (f >> VIRTIO_F_VERSION_1 & 1);
+}
+
+static void apply_features(struct virtio_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nqueues; i++) {
+		dev->queues[i].event_idx = virtio_device_has(dev, VIRTIO_RING_F_EVENT_IDX);
+		dev->queues[i].indirect = virtio_device_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
+	}
+}
+
+void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
+{
+	struct virtio_state *st = dev->state;
+	uint8_t set = status & (uint8_t)~st->status;
+
+	if (dev->resetting)
+		return;
+	if (!status) {
+		virtio_device_reset(dev, NULL);
+		return;
+	}
+	if (st->legacy)
+		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	else if ((set & VIRTIO_CONFIG_S_FEATURES_OK) && !features_ok(dev))
+		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	st->status = status | (st->status & VIRTIO_STATUS_NEEDS_RESET);
+	apply_features(dev);
+	/* Buffers may wait already (virtio 1.3, 3.1.1: notifications before DRIVER_OK are lost). */
+	if (set & VIRTIO_CONFIG_S_DRIVER_OK)
+		virtio_device_resume(dev);
+}
+
+void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq)
+{
+	if (vq->state->enabled || dev->resetting)
+		return;
+	if (!virtq_addresses_ok(vq->state)) {
+		virtio_device_stop(dev, "a virtqueue's address is not aligned", false);
+		return;
+	}
+	vq->state->enabled = 1;
+	apply_features(dev);
+}
+
+void virtio_device_config_read(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len)
+{
+	uint32_t n = 0;
+
+	memset(data, 0xff, len);
+	if (offset < dev->config_len)
+		n = len < dev->config_len - offset ? len : dev->config_len - offset;
+	memcpy(data, dev->config + (n ? offset : 0), n);
+}
+
+void virtio_device_config_write(struct virtio_device *dev, uint32_t offset, const void *data,
+				uint32_t len)
+{
+	if (dev->ops->config_write && offset < dev->config_len && len <= dev->config_len - offset)
+		dev->ops->config_write(dev, offset, data, len);
+}
+
+static void reset_finish(struct virtio_device *dev)
+{
+	struct virtio_state *st = dev->state;
+
+	for (uint16_t i = 0; i < dev->nqueues; i++)
+		if (st->queues[i].enabled || st->queues[i].desc || st->queues[i].driver ||
+		    st->queues[i].device || st->queues[i].size != dev->queues[i].size_max ||
+		    st->queues[i].vector != VIRTQ_NO_VECTOR)
+			virtq_reset(&dev->queues[i]);
+	st->driver_features = 0;
+	st->device_feature_select = 0;
+	st->driver_feature_select = 0;
+	st->queue_select = 0;
+	st->config_vector = VIRTQ_NO_VECTOR;
+	st->status = 0;
+	st->isr = 0;
+	st->legacy = 0;
+	dev->resetting = false;
+	dev->stopped = false;
+	dev->stop_reason = NULL;
+	apply_features(dev);
+	while (!list_empty(&dev->resets)) {
+		struct virtio_reset *r = list_first(&dev->resets, struct virtio_reset, node);
+
+		list_del(&r->node);
+		r->done(r);
+	}
+}
+
+int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset)
+{
+	if (!dev->resetting) {
+		dev->resetting = true;
+		loop_work_cancel(&dev->work);
+		if (dev->ops->reset)
+			dev->ops->reset(dev);
+	}
+	if (!dev->in_flight) {
+		reset_finish(dev);
+		return 0;
+	}
+	if (reset)
+		list_add_tail(&dev->resets, &reset->node);
+	return -EINPROGRESS;
+}
+
+void virtio_reset_cancel(struct virtio_reset *reset)
+{
+	if (reset->node.next)
+		list_del(&reset->node);
+}
+
+void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fault)
+{
+	struct virtio_state *st = dev->state;
+
+	if (dev->stopped || dev->resetting)
+		return;
+	dev->stopped = true;
+	dev->stop_reason = why ? why : "DMA failed";
+	if (dma_fault)
+		counter_inc(dev->counters, dma_faults);
+	counter_inc(dev->counters, device_errors);
+	log_warn("%s: stopped: %s%s", dev->name, dma_fault ? "DMA fault: " : "", dev->stop_reason);
+	if (st->legacy)
+		return; /* legacy drivers have no bit to be told by */
+	st->status |= VIRTIO_STATUS_NEEDS_RESET;
+	if (st->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+		st->isr |= 2;
+		dev->transport->interrupt(dev, st->config_vector);
+	}
+}
+
+bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain)
+{
+	struct iommu_space *space;
+	const char *why = NULL;
+	int got;
+
+	if (!device_running(dev))
+		return false;
+	space = dev->transport->dma(dev);
+	if (!space)
+		return false;
+	do
+		got = virtq_pop(vq, space, chain, &why);
+	while (!got && virtq_enable_notify(vq, space));
+	if (got > 0) {
+		dev->in_flight++;
+		if (!iommu_space_lost(space))
+			return true;
+		virtq_unpop(vq, chain);
+		iommu_unpin(chain->segs, (size_t)(chain->nout + chain->nin));
+		dev->in_flight--;
+	}
+	if (iommu_space_lost(space))
+		virtio_device_stop(dev, iommu_space_fault(space), true);
+	else if (got < 0)
+		virtio_device_stop(dev, why, got == -EFAULT);
+	return false;
+}
+
+void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
+			    uint32_t len, struct iommu_seg *segs, size_t nsegs)
+{
+	struct iommu_space *space = dev->transport->dma(dev);
+
+	counter_inc(dev->counters, requests);
+	iommu_unpin(segs, nsegs);
+	dev->in_flight--;
+	if (dev->resetting) {
+		if (!dev->in_flight) {
+			reset_finish(dev);
+			dev->transport->reset_done(dev);
+		}
+		return;
+	}
+	if (dev->stopped || !space)
+		return;
+	if (virtq_push(vq, space, head, len) || iommu_space_lost(space))
+		virtio_device_stop(dev, iommu_space_fault(space), true);
+}
+
+void virtio_device_flush(struct virtio_device *dev, struct virtq *vq)
+{
+	struct iommu_space *space;
+
+	if (!vq->used_pending || dev->resetting || dev->stopped)
+		return;
+	space = dev->transport->dma(dev);
+	if (!space || !virtq_interrupt_due(vq, space))
+		return;
+	if (!dev->transport->msix_enabled(dev))
+		dev->state->isr |= 1;
+	dev->transport->interrupt(dev, vq->state->vector);
+}

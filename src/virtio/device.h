@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A virtio device without its transport: status, features, virtqueues, configuration (virtio 1.3,
+ * 2 and 3), driven through either of two sets of registers: the modern ones (virtio/pci.h) or the
+ * legacy ones (virtio/legacy.h).
+ *
+ * A notification only marks its queue; the device type's process() then runs from the event loop,
+ * takes chains with virtio_device_pop(), and gives each back by virtio_device_complete(), at once
+ * or later and in any order. From pop to complete a chain is in flight: a reset stops processing at
+ * once and is done when nothing is in flight any more, so that no DMA happens after it.
+ *
+ *              status 0, FLR                      last chain completed
+ *   running -------------------> resetting ---------------------------> reset
+ *      |
+ *      +-- the driver broke the rules, or memory is not there --> stopped, until the reset
+ *
+ * A stopped device takes nothing more from its queues and sends no used buffers; it has set
+ * DEVICE_NEEDS_RESET and says why.
+ */
+#ifndef RIDGE_VIRTIO_DEVICE_H
+#define RIDGE_VIRTIO_DEVICE_H
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
+#include "base/counters.h"
+#include "base/loop.h"
+#include "virtio/queue.h"
+
+#define VIRTIO_QUEUES_MAX 66 /* 64, and a device's control queues or a PF's admin queues */
+
+#define VIRTIO_STATUS_NEEDS_RESET 0x40
+
+/* Device state. Plain data; the queues come last, so that unused ones are never touched. */
+struct virtio_state {
+	uint64_t driver_features;
+	uint32_t device_feature_select;
+	uint32_t driver_feature_select;
+	uint16_t queue_select;
+	uint16_t config_vector; /* MSI-X, or VIRTQ_NO_VECTOR */
+	uint8_t status;
+	uint8_t isr;
+	uint8_t config_generation;
+	uint8_t legacy; /* driven through the legacy registers since the last reset */
+	struct virtq_state queues[VIRTIO_QUEUES_MAX];
+};
+
+struct virtio_device;
+
+struct virtio_device_ops {
+	/* Takes from a queue whatever is there; virtio_device_pop() says when to leave off. */
+	void (*process)(struct virtio_device *dev, struct virtq *vq);
+	/* Drops what the type holds back (nothing in flight is dropped). May be NULL. */
+	void (*reset)(struct virtio_device *dev);
+	/* The driver wrote configuration bytes. May be NULL: read-only. */
+	void (*config_write)(struct virtio_device *dev, uint32_t offset, const void *data,
+			     uint32_t len);
+	void (*destroy)(struct virtio_device *dev);
+};
+
+/* What a device needs of the function that it is in. */
+struct virtio_transport_ops {
+	struct iommu_space *(*dma)(struct virtio_device *dev); /* NULL: no DMA allowed now */
+	void (*interrupt)(struct virtio_device *dev, uint16_t vector);
+	/* vector exists and may be used */
+	bool (*vector_ok)(struct virtio_device *dev, uint16_t vector);
+	bool (*msix_enabled)(struct virtio_device *dev);
+	void (*reset_done)(struct virtio_device *dev);
+};
+
+struct virtio_reset {
+	struct list node; /* .next NULL: waits for nothing */
+	void (*done)(struct virtio_reset *reset);
+};
+
+struct virtio_device {
+	const struct virtio_device_ops *ops;
+	const struct virtio_transport_ops *transport;
+	void *transport_ctx;
+	struct loop *loop;
+	struct counters *counters;
+	struct virtio_state *state;
+	char name[64];     /* for the log */
+	uint16_t id;       /* virtio device id (virtio 1.3, 5) */
+	uint16_t nqueues;  /* all, admin queues included */
+	uint16_t nadmin;   /* the last of them */
+	uint64_t features; /* offered */
+	uint8_t *config;   /* device-specific configuration, little-endian */
+	uint32_t config_len;
+	struct virtq *queues;
+	struct loop_work work;
+	unsigned int in_flight; /* chains */
+	bool resetting;
+	bool stopped;
+	const char *stop_reason; /* static */
+	struct list resets;      /* struct virtio_reset */
+};
+
+/*
+ * Sets up the common part; ops, id, features, config, nqueues, nadmin, loop, counters and name are
+ * set by the type before. state is zeroed memory that outlives the device. Returns 0 or -ENOMEM.
+ */
+int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, uint16_t queue_size);
+/* Nothing may be in flight. Calls ops->destroy. */
+void virtio_device_destroy(struct virtio_device *dev);
+
+/* --- for registers --- */
+
+void virtio_device_notify(struct virtio_device *dev, uint16_t queue);
+/* Writes the status register: 0 starts a reset. */
+void virtio_device_set_status(struct virtio_device *dev, uint8_t status);
+uint32_t virtio_device_features(const struct virtio_device *dev, uint32_t select);
+void virtio_device_accept_features(struct virtio_device *dev, uint32_t select, uint32_t value);
+void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq);
+/* NULL if there is no such queue. */
+struct virtq *virtio_device_queue(struct virtio_device *dev, uint16_t index);
+/* Copies configuration; bytes outside it read as 0xff and are not written. */
+void virtio_device_config_read(struct virtio_device *dev, uint32_t offset, void *data,
+			       uint32_t len);
+void virtio_device_config_write(struct virtio_device *dev, uint32_t offset, const void *data,
+				uint32_t len);
+/*
+ * Resets the device. 0 when done, or -EINPROGRESS and reset->done() (reset may be NULL).
+ */
+int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset);
+void virtio_reset_cancel(struct virtio_reset *reset);
+/* What was held up may go on: bus mastering was turned on. */
+void virtio_device_resume(struct virtio_device *dev);
+
+/* --- for device types --- */
+
+bool virtio_device_has(const struct virtio_device *dev, unsigned int feature);
+/*
+ * The next chain of a queue, in flight from now on. False if there is none, or the device was
+ * stopped or reset; notifications are on again then.
+ */
+bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain);
+/*
+ * Ends a chain: len bytes were written to it. segs are the chain's, now unpinned. The interrupt is
+ * sent by virtio_device_flush(), or at the end of process().
+ */
+void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
+			    uint32_t len, struct iommu_seg *segs, size_t nsegs);
+void virtio_device_flush(struct virtio_device *dev, struct virtq *vq);
+/* The driver broke a rule, or memory failed (why: static). */
+void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fault);
+
+#endif
