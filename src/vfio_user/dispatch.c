@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests become calls of the device model, their results become replies. What takes time leaves
+ * the connection busy; at most one request of a connection is under way, so it lives in the
+ * connection itself.
+ */
+#include "vfio_user/internal.h"
+
+#include <string.h>
+
+static uint8_t *reply_payload(struct connection *conn)
+{
+	return connection_reply(conn) + sizeof(struct vfio_user_header);
+}
+
+static int do_version(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_user_version v = { .major = VFIO_USER_MAJOR, .minor = req->version.minor };
+	uint8_t *out = reply_payload(conn);
+	int len;
+
+	len = vfio_user_caps_reply(&req->version.caps, (char *)out + sizeof(v));
+	if (len < 0)
+		return len;
+	memcpy(out, &v, sizeof(v));
+	conn->negotiated = true;
+	loop_timer_cancel(&conn->timer);
+	connection_reply_done(conn, req, sizeof(v) + (size_t)len);
+	return 0;
+}
+
+static int do_dma_map(struct connection *conn, const struct vfio_user_request *req, int fd)
+{
+	int err = vfio_device_dma_map(conn->srv->vdev, req->map.iova, req->map.size, fd,
+				      req->map.offset, req->map.prot);
+
+	if (!err)
+		connection_reply_done(conn, req, 0);
+	return err;
+}
+
+static void unmap_reply(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_user_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.address = req->unmap.iova,
+		.size = req->unmap.size,
+	};
+
+	memcpy(reply_payload(conn), &unmap, sizeof(unmap));
+	connection_reply_done(conn, req, sizeof(unmap));
+}
+
+static int do_get_info(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct vfio_user_device_info out;
+
+	vfio_device_info(conn->srv->vdev, &info);
+	out = (struct vfio_user_device_info){
+		.argsz = sizeof(out),
+		.flags = info.flags & (VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI),
+		.num_regions = info.num_regions,
+		.num_irqs = info.num_irqs,
+	};
+	memcpy(reply_payload(conn), &out, sizeof(out));
+	connection_reply_done(conn, req, sizeof(out));
+	return 0;
+}
+
+static int do_get_region_info(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = req->info.index };
+	struct vfio_user_region_info out;
+	int err;
+
+	err = vfio_device_region_info(conn->srv->vdev, req->info.index, &info);
+	if (err)
+		return err;
+	/* No descriptor goes with the reply, so nothing can be mapped. */
+	out = (struct vfio_user_region_info){
+		.argsz = sizeof(out),
+		.flags = info.flags & (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE),
+		.index = req->info.index,
+		.size = info.size,
+	};
+	memcpy(reply_payload(conn), &out, sizeof(out));
+	connection_reply_done(conn, req, sizeof(out));
+	return 0;
+}
+
+static int do_get_irq_info(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_irq_info info = { .argsz = sizeof(info), .index = req->info.index };
+	struct vfio_user_irq_info out;
+	int err;
+
+	err = vfio_device_irq_info(conn->srv->vdev, req->info.index, &info);
+	if (err)
+		return err;
+	out = (struct vfio_user_irq_info){
+		.argsz = sizeof(out),
+		.flags = info.flags,
+		.index = req->info.index,
+		.count = info.count,
+	};
+	memcpy(reply_payload(conn), &out, sizeof(out));
+	connection_reply_done(conn, req, sizeof(out));
+	return 0;
+}
+
+static int do_set_irqs(struct connection *conn, const struct vfio_user_request *req, int *fds,
+		       size_t nfds)
+{
+	struct vfio_irqs irqs = {
+		.flags = req->irqs.flags,
+		.index = req->irqs.index,
+		.start = req->irqs.start,
+		.count = req->irqs.count,
+		.bools = req->irqs.bools,
+		.fds = fds,
+		.nfds = nfds,
+	};
+	int err = vfio_device_set_irqs(conn->srv->vdev, &irqs);
+
+	if (!err)
+		connection_reply_done(conn, req, 0);
+	return err;
+}
+
+static void access_reply(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_user_region_access out = {
+		.offset = req->access.offset,
+		.region = req->access.region,
+		.count = req->access.count,
+	};
+	bool read = req->command == VFIO_USER_REGION_READ;
+
+	/* The data of a read is already behind it. */
+	memcpy(reply_payload(conn), &out, sizeof(out));
+	connection_reply_done(conn, req, sizeof(out) + (read ? req->access.count : 0));
+}
+
+/* The request at hand is finished: 0 or a negative errno. */
+static void complete(struct connection *conn, int result)
+{
+	const struct vfio_user_request *req = &conn->req;
+
+	loop_timer_cancel(&conn->timer);
+	if (result)
+		connection_reply_error(conn, req, result);
+	else if (req->command == VFIO_USER_DMA_UNMAP)
+		unmap_reply(conn, req);
+	else if (req->command == VFIO_USER_DEVICE_RESET)
+		connection_reply_done(conn, req, 0);
+	else
+		access_reply(conn, req);
+	connection_resume(conn);
+}
+
+static void access_done(struct vfio_access *access, int result)
+{
+	complete(container_of(access, struct connection, access), result);
+}
+
+static void wait_done(struct vfio_wait *wait, int result)
+{
+	complete(container_of(wait, struct connection, wait), result);
+}
+
+static int do_access(struct connection *conn, const struct vfio_user_request *req)
+{
+	bool write = req->command == VFIO_USER_REGION_WRITE;
+	int err;
+
+	conn->access = (struct vfio_access){
+		.region = req->access.region,
+		.write = write,
+		.count = req->access.count,
+		.offset = req->access.offset,
+		.data = write ? (uint8_t *)req->access.data
+			      : reply_payload(conn) + sizeof(struct vfio_user_region_access),
+		.done = access_done,
+	};
+	err = vfio_device_access(conn->srv->vdev, &conn->access);
+	if (!err && connection_open(conn))
+		access_reply(conn, req);
+	return err;
+}
+
+static void wait_timeout(struct loop_timer *timer)
+{
+	struct connection *conn = container_of(timer, struct connection, timer);
+
+	server_drop(conn->srv, LOG_WARNING,
+		    conn->req.command == VFIO_USER_DMA_UNMAP
+			    ? "I/O into memory to be unmapped did not end in time"
+			    : "I/O did not end in time for a reset");
+}
+
+static int do_wait(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_device *vdev = conn->srv->vdev;
+	int err;
+
+	conn->wait.done = wait_done;
+	if (req->command == VFIO_USER_DMA_UNMAP)
+		err = vfio_device_dma_unmap(vdev, req->unmap.iova, req->unmap.size, &conn->wait);
+	else
+		err = vfio_device_reset(vdev, &conn->wait);
+	if (err == -EINPROGRESS)
+		loop_timer_set(conn->srv->loop, &conn->timer, VFIO_USER_IO_WAIT_MS, wait_timeout);
+	else if (!err && req->command == VFIO_USER_DMA_UNMAP)
+		unmap_reply(conn, req);
+	else if (!err)
+		connection_reply_done(conn, req, 0);
+	return err;
+}
+
+static int dispatch_command(struct connection *conn, const struct vfio_user_request *req, int *fds,
+			    size_t nfds)
+{
+	switch (req->command) {
+	case VFIO_USER_VERSION:
+		return do_version(conn, req);
+	case VFIO_USER_DMA_MAP:
+		return do_dma_map(conn, req, nfds ? fds[0] : -1);
+	case VFIO_USER_DEVICE_GET_INFO:
+		return do_get_info(conn, req);
+	case VFIO_USER_DEVICE_GET_REGION_INFO:
+		return do_get_region_info(conn, req);
+	case VFIO_USER_DEVICE_GET_IRQ_INFO:
+		return do_get_irq_info(conn, req);
+	case VFIO_USER_DEVICE_SET_IRQS:
+		return do_set_irqs(conn, req, fds, nfds);
+	case VFIO_USER_REGION_READ:
+	case VFIO_USER_REGION_WRITE:
+		return do_access(conn, req);
+	case VFIO_USER_DMA_UNMAP:
+	case VFIO_USER_DEVICE_RESET:
+		return do_wait(conn, req);
+	default:
+		return -ENOTSUP;
+	}
+}
+
+int dispatch_request(struct connection *conn, const struct vfio_user_request *req, int *fds,
+		     size_t nfds, const char **why)
+{
+	int err;
+
+	if (req->command == VFIO_USER_VERSION && conn->negotiated) {
+		*why = "VERSION a second time";
+		return -EINVAL;
+	}
+	err = dispatch_command(conn, req, fds, nfds);
+	if (err == -EINPROGRESS) {
+		conn->req = *req;
+		conn->busy = true;
+	}
+	return err;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The server in three parts: server.c has the listening socket, the states of server.h and the
+ * second VMM that is turned away; connection.c moves bytes (framing, descriptors, flow control);
+ * dispatch.c turns one request into a call of the device model, and its result into a reply.
+ */
+#ifndef RIDGE_VFIO_USER_INTERNAL_H
+#define RIDGE_VFIO_USER_INTERNAL_H
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "vfio_user/codec.h"
+#include "vfio_user/server.h"
+
+/* A VMM that connects must introduce itself within this time: nobody else can use the function. */
+#define CONNECTION_VERSION_MS 5000
+
+/* Messages handled before other connections of the loop get their turn. */
+#define CONNECTION_BUDGET 64
+
+/*
+ * Both buffers hold the largest message and some more, so that a batch of small ones is one system
+ * call. They are allocated with the connection, and pages that no message reaches cost nothing.
+ */
+#define CONNECTION_RX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
+#define CONNECTION_TX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
+
+struct connection {
+	struct vfio_user_server *srv;
+	struct loop_fd lfd; /* .fd -1 once closed */
+	int fd;
+	pid_t pid;
+	uid_t uid;
+	bool negotiated; /* VERSION was answered */
+	bool entered;    /* it is on the stack: nobody else may free it */
+	bool freed;      /* ... and then it does */
+
+	/* Received bytes from rx_off to rx_len are not handled yet; rx_off is a message boundary.
+	 */
+	size_t rx_off;
+	size_t rx_len;
+	size_t rx_skip; /* bytes still to come of a message that is too large */
+
+	/* Descriptors that belong to the message at rx + fds_at. One message's at a time. */
+	size_t fds_at;
+	size_t nfds;
+	int fds[VFIO_USER_MAX_MSG_FDS];
+
+	/* Replies from tx_off to tx_len are not sent yet. */
+	size_t tx_off;
+	size_t tx_len;
+	bool tx_full; /* the socket took no more */
+
+	/* The request that the device is working on. */
+	bool busy;
+	struct vfio_user_request req;
+	struct vfio_access access; /* .data of a read points into tx, behind tx_len */
+	struct vfio_wait wait;
+
+	struct loop_work work;   /* messages are left over from this turn ... */
+	bool again;              /* ... and it is queued */
+	struct loop_timer timer; /* VERSION, or the I/O that UNMAP and RESET wait for */
+
+	uint8_t rx[CONNECTION_RX_SIZE];
+	uint8_t tx[CONNECTION_TX_SIZE];
+};
+
+/* One more VMM than the function has room for, until its VERSION is answered. */
+struct refusal {
+	struct vfio_user_server *srv;
+	struct loop_fd lfd;
+	struct loop_timer timer;
+	int fd; /* -1: free */
+	int error;
+};
+
+/* Those beyond are closed without an answer: who does not send VERSION cannot pile up. */
+#define SERVER_REFUSALS   4
+#define SERVER_REFUSAL_MS 1000
+
+struct vfio_user_server {
+	struct loop *loop;
+	struct vfio_device *vdev;
+	struct counters *counters;
+	char *name;
+	int listen_fd;
+	struct loop_fd listen;
+	struct loop_timer listen_timer; /* no descriptors or memory: try again later */
+	enum vfio_user_state state;
+	struct connection *conn; /* CONNECTED, and DRAINING while the device may use its buffers */
+	struct vfio_wait drain;
+	struct vfio_wait *drained; /* of vfio_user_server_disconnect() */
+	struct refusal refusals[SERVER_REFUSALS];
+};
+
+/* server.c */
+void server_drop(struct vfio_user_server *srv, int priority, const char *reason);
+
+/* connection.c */
+
+/* Takes fd over if it succeeds. */
+int connection_new(struct vfio_user_server *srv, int fd, struct connection **conn);
+
+/* Stops everything; the device may still use the buffers until connection_free(). */
+void connection_close(struct connection *conn);
+void connection_free(struct connection *conn);
+
+/* True until server_drop(): to be asked after every call that may end in it. */
+static inline bool connection_open(const struct connection *conn)
+{
+	return conn->fd >= 0;
+}
+
+/*
+ * A reply is put together where it will be sent from: its header goes to connection_reply(), its
+ * payload behind that, and the call below queues it (or drops it, if the client wants none).
+ * There is room for req->reply_max bytes.
+ */
+uint8_t *connection_reply(struct connection *conn);
+void connection_reply_done(struct connection *conn, const struct vfio_user_request *req,
+			   size_t payload);
+void connection_reply_error(struct connection *conn, const struct vfio_user_request *req,
+			    int error);
+
+/* The device finished the request that made the connection busy; its reply is queued. */
+void connection_resume(struct connection *conn);
+
+/* dispatch.c */
+
+/*
+ * Handles one decoded request. Returns 0 when it was answered, -EINPROGRESS when the connection is
+ * busy with it, or a negative errno that is still to be replied. fds that are kept become -1.
+ */
+int dispatch_request(struct connection *conn, const struct vfio_user_request *req, int *fds,
+		     size_t nfds, const char **why);
+
+#endif
