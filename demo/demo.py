@@ -22,7 +22,7 @@ from helpers import (VIRTIO_VENDOR, guest_sha256, hwrngs, looks_random, modern_i
                      write_file_in_guest)
 from ridge import Ridge, RidgeError, listening  # noqa: E402
 
-WIDTH = 90
+WIDTH = 97
 DISK_SIZE = 32 << 20
 
 OLD = ("driver=virtio-vfio-pci", "legacy=only")
@@ -41,7 +41,7 @@ class Function:
         self.made = None
         self.pci = None
         self.listening_ms = None
-        self.words = {}  # rows of the table
+        self.words = {}  # the guest's rows of the table
 
     def command(self):
         disk = [f"image={self.image}"] if self.image else []
@@ -69,10 +69,10 @@ class Demo:
     @contextlib.contextmanager
     def step(self, text):
         """One line: what is done, then how long it took."""
-        print(f"  {text:{WIDTH - 14}}", end="", flush=True)
+        print(f"  {text:{WIDTH - 12}}", end="", flush=True)
         begin = time.monotonic()
         yield
-        print(f"{format_time(time.monotonic() - begin):>12}", flush=True)
+        print(f"{format_time(time.monotonic() - begin):>10}", flush=True)
 
     def run(self):
         print("\nPCI functions on demand, and an unmodified Linux guest that uses them\n")
@@ -106,7 +106,7 @@ class Demo:
         path = function.made["socket"]
         self.check(listening(path), f"{function.name}: nothing listens on {path}")
         line = f"-> {function.made['rid']} of {function.made['pf']}, listening on {path}"
-        print(f"     {line:{WIDTH - 17}}{format_time(function.listening_ms / 1000):>12}", flush=True)
+        print(f"     {line:{WIDTH - 15}}{format_time(function.listening_ms / 1000):>10}", flush=True)
 
     def use(self, guest):
         qemu, linux = environment()
@@ -185,10 +185,8 @@ class Demo:
         row("listening in", [format_time(function.listening_ms / 1000)
                              for function in self.functions])
         print("What the guest's kernel says of it")
-        labels = []
-        for function in self.functions:
-            labels += [label for label in function.words if label not in labels]
-        for label in labels:
+        for label in ("PCI id", "drivers", "", "transport", "I/O relayed", "disk sha256",
+                      "file written", "random bytes"):
             row(label, [function.words.get(label, "") for function in self.functions])
         print("\n'listening in': from the start of `ridge create` to its end, when the socket "
               "listens.\n")

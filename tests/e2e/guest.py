@@ -123,8 +123,9 @@ class Guest:
             self.argv += ["-trace", event]
         if not reboot:
             self.argv.append("-no-reboot")
-        for index, device in enumerate(devices):
-            device = dict(device, addr="%02x.0" % (FIRST_SLOT + index))
+        self.devices = [dict(device, addr="%02x.0" % (FIRST_SLOT + index))
+                        for index, device in enumerate(devices)]
+        for device in self.devices:
             self.argv += ["-device", json.dumps(device)]
 
         # QEMU must not outlive us, whatever ends us.
@@ -222,8 +223,9 @@ class Guest:
 
         From QEMU's own trace, so it takes trace=BAR_TRACE.
         """
-        event = re.compile(r"vfio_region_(read|write)\s+\([^)]*%02x\.0:region%d\+0x([0-9a-f]+), "
-                           r"(?:0x[0-9a-f]+, )?(\d+)\)" % (FIRST_SLOT + index, bar))
+        name = "vfio-user:" + self.devices[index]["socket"]["path"]
+        event = re.compile(r"vfio_region_(read|write)\s+\(%s:region%d\+0x([0-9a-f]+), "
+                           r"(?:0x[0-9a-f]+, )?(\d+)\)" % (re.escape(name), bar))
         with open(self.trace_log, encoding="utf-8", errors="replace") as log:
             return [(match[1] == "write", int(match[2], 16), int(match[3]))
                     for match in map(event.search, log) if match]
