@@ -18,8 +18,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from guest import Guest, environment  # noqa: E402
 from ridge import Ridge, build_directory  # noqa: E402
 
+# In ridged's log: without log_path, or where ridge-pf may not open the file that it names.
 SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
-                   "AddressSanitizer:DEADLYSIGNAL")
+                   "AddressSanitizer:DEADLYSIGNAL", "ERROR: Can't open file")
 
 
 @pytest.fixture(scope="session", autouse=True)
