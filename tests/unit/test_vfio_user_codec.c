@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vfio_user/codec.h: what is accepted, what is refused, and that nothing else is looked at. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+#include <linux/vfio.h>
+
+#include "vfio_user/codec.h"
+
+/*
+ * Decodes a message of which the allocation ends where the message does, so that the address
+ * sanitizer sees any look behind it. req points into it until the next call.
+ */
+static uint8_t *last;
+
+static int decode(uint16_t command, uint32_t flags, const void *payload, size_t len, size_t nfds,
+		  struct vfio_user_request *req)
+{
+	struct vfio_user_header h = {
+		.id = 0x1234,
+		.command = command,
+		.size = (uint32_t)(sizeof(h) + len),
+		.flags = flags,
+	};
+	const char *why = NULL;
+	size_t size;
+	int err;
+
+	free(last);
+	last = malloc(sizeof(h) + len);
+	memcpy(last, &h, sizeof(h));
+	if (len)
+		memcpy(last + sizeof(h), payload, len);
+	assert_int_equal(vfio_user_decode_frame(last, sizeof(h), &size, &why), 0);
+	assert_int_equal(size, sizeof(h) + len);
+	err = vfio_user_decode(last, size, nfds, req, &why);
+	assert_int_equal(req->id, 0x1234);
+	assert_int_equal(req->command, command);
+	assert_int_equal(req->no_reply, !!(flags & VFIO_USER_FLAG_NO_REPLY));
+	assert_true(req->reply_max >= sizeof(h));
+	if (err)
+		assert_non_null(why);
+	return err;
+}
+
+static int free_last(void **state)
+{
+	(void)state;
+	free(last);
+	last = NULL;
+	return 0;
+}
+
+static int frame(struct vfio_user_header h, size_t *size)
+{
+	const char *why = NULL;
+	int err = vfio_user_decode_frame((uint8_t *)&h, sizeof(h), size, &why);
+
+	assert_int_equal(!!err, !!why);
+	return err;
+}
+
+static void test_frame(void **state)
+{
+	struct vfio_user_header h = { .command = VFIO_USER_DEVICE_RESET, .size = 16 };
+	const char *why;
+	size_t size;
+
+	(void)state;
+	for (size_t len = 0; len < sizeof(h); len++) {
+		assert_int_equal(vfio_user_decode_frame((uint8_t *)&h, len, &size, &why), 0);
+		assert_int_equal(size, 0);
+	}
+	assert_int_equal(frame(h, &size), 0);
+	assert_int_equal(size, 16);
+	for (h.size = 0; h.size < 16; h.size++)
+		assert_int_equal(frame(h, &size), VFIO_USER_VIOLATION);
+	h.size = VFIO_USER_MAX_SKIPPED;
+	assert_int_equal(frame(h, &size), 0);
+	h.size++;
+	assert_int_equal(frame(h, &size), VFIO_USER_VIOLATION);
+	h.size = UINT32_MAX;
+	assert_int_equal(frame(h, &size), VFIO_USER_VIOLATION);
+	h.size = 16;
+	for (h.flags = 1; h.flags < 16; h.flags++)
+		assert_int_equal(frame(h, &size), VFIO_USER_VIOLATION);
+}
+
+static void test_flags(void **state)
+{
+	struct vfio_user_request req;
+
+	(void)state;
+	assert_int_equal(decode(VFIO_USER_DEVICE_RESET, 0, NULL, 0, 0, &req), 0);
+	assert_int_equal(decode(VFIO_USER_DEVICE_RESET, VFIO_USER_FLAG_NO_REPLY, NULL, 0, 0, &req),
+			 0);
+	for (uint32_t flag = VFIO_USER_FLAG_ERROR; flag; flag <<= 1)
+		assert_int_equal(decode(VFIO_USER_DEVICE_RESET, flag, NULL, 0, 0, &req), -EINVAL);
+}
+
+static void test_commands(void **state)
+{
+	static const uint16_t supported[] = {
+		VFIO_USER_VERSION,
+		VFIO_USER_DMA_MAP,
+		VFIO_USER_DMA_UNMAP,
+		VFIO_USER_DEVICE_GET_INFO,
+		VFIO_USER_DEVICE_GET_REGION_INFO,
+		VFIO_USER_DEVICE_GET_IRQ_INFO,
+		VFIO_USER_DEVICE_SET_IRQS,
+		VFIO_USER_REGION_READ,
+		VFIO_USER_REGION_WRITE,
+		VFIO_USER_DEVICE_RESET,
+	};
+	struct vfio_user_request req;
+	uint32_t mask = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(supported) / sizeof(supported[0]); i++)
+		mask |= 1u << supported[i];
+	for (uint32_t c = 0; c <= UINT16_MAX; c = c < 64 ? c + 1 : c + 997) {
+		uint8_t byte = 0;
+		int err = decode((uint16_t)c, 0, &byte, 1, 0, &req);
+
+		/* One byte is no command's payload. */
+		assert_int_equal(err, c < 32 && mask & 1u << c ? -EINVAL : -ENOTSUP);
+	}
+	/* Descriptors with a command that has no use for them. */
+	assert_int_equal(decode(VFIO_USER_DEVICE_RESET, 0, NULL, 0, 1, &req), -EINVAL);
+}
+
+static int decode_version(uint16_t major, const char *data, size_t len,
+			  struct vfio_user_request *req)
+{
+	struct vfio_user_version v = { .major = major };
+	uint8_t *payload = malloc(sizeof(v) + len);
+	int err;
+
+	memcpy(payload, &v, sizeof(v));
+	memcpy(payload + sizeof(v), data, len);
+	err = decode(VFIO_USER_VERSION, 0, payload, sizeof(v) + len, 0, req);
+	free(payload);
+	return err;
+}
+
+#define VERSION(text, req) decode_version(0, text, sizeof(text), req)
+
+static void test_version(void **state)
+{
+	struct vfio_user_request req;
+
+	(void)state;
+	assert_int_equal(decode(VFIO_USER_VERSION, 0, "\0\0", 2, 0, &req), -EINVAL);
+	assert_int_equal(decode_version(1, "", 0, &req), -ENOTSUP);
+	assert_int_equal(decode_version(0, "", 0, &req), 0);
+	assert_false(req.version.caps.has_max_msg_fds);
+	assert_int_equal(VERSION("{}", &req), 0);
+	assert_int_equal(VERSION("{\"capabilities\":{}}", &req), 0);
+	assert_int_equal(
+		VERSION(" {\"other\":[1,{\"a\":null}],\"capabilities\":{\"new\":{}}} ", &req), 0);
+	assert_int_equal(VERSION("{\"capabilities\":{\"max_msg_fds\":8,\"pgsizes\":4096,"
+				 "\"max_dma_maps\":18446744073709551615,"
+				 "\"max_data_xfer_size\":1048576,\"write_multiple\":true,"
+				 "\"migration\":{\"pgsize\":4096}}}",
+				 &req),
+			 0);
+	assert_true(req.version.caps.has_max_msg_fds);
+	assert_int_equal(req.version.caps.max_msg_fds, 8);
+	assert_true(req.version.caps.has_max_data_xfer_size);
+	assert_int_equal(req.version.caps.max_data_xfer_size, 1048576);
+	assert_true(req.version.caps.has_max_dma_maps);
+	assert_true(req.version.caps.max_dma_maps == UINT64_MAX);
+	assert_int_equal(req.version.caps.pgsizes, 4096);
+	assert_true(req.version.caps.write_multiple);
+}
+
+static void test_version_garbage(void **state)
+{
+	static const char deep[] = "{\"capabilities\":[[[[[[[[[[[[]]]]]]]]]]]]}";
+	struct vfio_user_request req;
+	char *large;
+
+	(void)state;
+	assert_int_equal(VERSION("", &req), -EINVAL);
+	assert_int_equal(VERSION("x", &req), -EINVAL);
+	assert_int_equal(VERSION("12", &req), -EINVAL);
+	assert_int_equal(VERSION("[]", &req), -EINVAL);
+	assert_int_equal(VERSION("{", &req), -EINVAL);
+	assert_int_equal(VERSION("{} {}", &req), -EINVAL);
+	assert_int_equal(VERSION("{}\0{}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"a\":\"\xff\xfe\"}", &req), -EINVAL);
+	assert_int_equal(VERSION(deep, &req), -EINVAL);
+	/* Without its NUL. */
+	assert_int_equal(decode_version(0, "{}", 2, &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":1}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":{\"max_msg_fds\":\"8\"}}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":{\"max_msg_fds\":-1}}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":{\"max_msg_fds\":1.5}}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":{\"max_msg_fds\":null}}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":{\"pgsizes\":{}}}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":{\"write_multiple\":1}}", &req), -EINVAL);
+	assert_int_equal(VERSION("{\"capabilities\":{\"twin_socket\":true}}", &req), -EINVAL);
+	large = malloc(VFIO_USER_MAX_VERSION_DATA + 1);
+	memset(large, ' ', VFIO_USER_MAX_VERSION_DATA);
+	memcpy(large, "{}", 2);
+	large[VFIO_USER_MAX_VERSION_DATA] = 0;
+	assert_int_equal(decode_version(0, large, VFIO_USER_MAX_VERSION_DATA + 1, &req), -EINVAL);
+	assert_int_equal(decode_version(0, large + 1, VFIO_USER_MAX_VERSION_DATA, &req), -EINVAL);
+	memcpy(large + 1, "{}", 2);
+	assert_int_equal(decode_version(0, large + 1, VFIO_USER_MAX_VERSION_DATA, &req), 0);
+	free(large);
+}
+
+static void test_version_reply(void **state)
+{
+	char out[VFIO_USER_CAPS_REPLY_MAX];
+	struct vfio_user_caps caps = { 0 };
+	int len;
+
+	(void)state;
+	/* A subset of what was offered: of nothing, nothing. */
+	assert_int_equal(vfio_user_caps_reply(&caps, out), 20);
+	assert_string_equal(out, "{\"capabilities\":{}}");
+	caps.has_max_msg_fds = true;
+	caps.max_msg_fds = 1;
+	caps.has_max_data_xfer_size = true;
+	caps.max_data_xfer_size = 1048576;
+	assert_true(vfio_user_caps_reply(&caps, out) > 0);
+	assert_string_equal(out, "{\"capabilities\":{\"max_msg_fds\":16,"
+				 "\"max_data_xfer_size\":65536}}");
+	caps = (struct vfio_user_caps){
+		.has_max_msg_fds = true,
+		.has_max_data_xfer_size = true,
+		.has_max_dma_maps = true,
+		.has_pgsizes = true,
+		.max_msg_fds = UINT64_MAX,
+		.max_data_xfer_size = UINT64_MAX,
+		.max_dma_maps = UINT64_MAX,
+		.pgsizes = UINT64_MAX,
+	};
+	len = vfio_user_caps_reply(&caps, out);
+	assert_int_equal(len, strlen(out) + 1);
+	assert_non_null(strstr(out, "\"pgsizes\":18446744073709547520"));
+	caps.max_dma_maps = 7;
+	caps.pgsizes = 2048;
+	assert_int_equal(vfio_user_caps_reply(&caps, out), -ENOTSUP);
+	caps.pgsizes = 2048 | 4096;
+	assert_true(vfio_user_caps_reply(&caps, out) > 0);
+	assert_non_null(strstr(out, "\"max_dma_maps\":7,\"pgsizes\":4096}"));
+}
+
+static void test_dma_map(void **state)
+{
+	const struct vfio_user_dma_map good = {
+		.argsz = 32, .flags = 3, .offset = 8192, .address = 0x10000, .size = 0x2000
+	};
+	struct vfio_user_dma_map map = good;
+	struct vfio_user_request req;
+
+	(void)state;
+#define MAP(nfds) decode(VFIO_USER_DMA_MAP, 0, &map, sizeof(map), nfds, &req)
+#define REFUSED(field, value, nfds)                   \
+	do {                                          \
+		map = good;                           \
+		map.field = value;                    \
+		assert_int_equal(MAP(nfds), -EINVAL); \
+	} while (0)
+	assert_int_equal(MAP(1), 0);
+	assert_int_equal(req.map.iova, 0x10000);
+	assert_int_equal(req.map.size, 0x2000);
+	assert_int_equal(req.map.offset, 8192);
+	assert_int_equal(req.map.prot, PROT_READ | PROT_WRITE);
+	assert_int_equal(MAP(0), 0);
+	assert_int_equal(MAP(2), -EINVAL);
+	assert_int_equal(decode(VFIO_USER_DMA_MAP, 0, &map, sizeof(map) - 1, 1, &req), -EINVAL);
+	map.flags = VFIO_USER_DMA_READABLE;
+	assert_int_equal(MAP(1), 0);
+	assert_int_equal(req.map.prot, PROT_READ);
+	map = good;
+	map.address = -(uint64_t)0x2000;
+	assert_int_equal(MAP(1), 0);
+	REFUSED(argsz, 31, 1);
+	REFUSED(flags, 0, 1);
+	REFUSED(flags, 4, 1);
+	REFUSED(flags, 0x80000003, 1);
+	REFUSED(size, 0, 1);
+	REFUSED(size, 4097, 1);
+	REFUSED(size, UINT64_MAX, 1);
+	REFUSED(size, -(uint64_t)4096, 1);
+	REFUSED(address, 0x10800, 1);
+	REFUSED(address, -(uint64_t)4096, 1);
+	REFUSED(offset, 1, 1);
+	REFUSED(offset, 1ull << 63, 1);
+	REFUSED(offset, (1ull << 63) - 4096, 1);
+#undef REFUSED
+#undef MAP
+}
+
+static void test_dma_unmap(void **state)
+{
+	struct vfio_user_dma_unmap unmap = { .argsz = 24, .address = 0x1000, .size = 0x1000 };
+	struct vfio_user_request req;
+
+	(void)state;
+#define UNMAP() decode(VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), 0, &req)
+	assert_int_equal(UNMAP(), 0);
+	assert_int_equal(req.unmap.iova, 0x1000);
+	assert_int_equal(req.unmap.size, 0x1000);
+	assert_int_equal(decode(VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap) - 1, 0, &req),
+			 -EINVAL);
+	assert_int_equal(decode(VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), 1, &req), -EINVAL);
+	unmap.argsz = 23;
+	assert_int_equal(UNMAP(), -EINVAL);
+	unmap.argsz = 24;
+	unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	assert_int_equal(UNMAP(), -EINVAL);
+	unmap.flags = 0;
+	unmap.size = 0;
+	assert_int_equal(UNMAP(), -EINVAL);
+	unmap.size = UINT64_MAX;
+	assert_int_equal(UNMAP(), -EINVAL);
+#undef UNMAP
+}
+
+static void test_info(void **state)
+{
+	uint32_t words[8] = { 32 };
+	struct vfio_user_request req;
+	static const struct {
+		uint16_t command;
+		size_t size;
+		int index; /* word, or -1 */
+	} infos[] = {
+		{ VFIO_USER_DEVICE_GET_INFO, 16, -1 },
+		{ VFIO_USER_DEVICE_GET_REGION_INFO, 32, 2 },
+		{ VFIO_USER_DEVICE_GET_IRQ_INFO, 16, 2 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		size_t size = infos[i].size;
+
+		for (words[0] = 0; words[0] <= 40; words[0]++)
+			assert_int_equal(decode(infos[i].command, 0, words, size, 0, &req),
+					 words[0] < size ? -EINVAL : 0);
+		words[0] = 64;
+		for (size_t len = 0; len <= sizeof(words); len++)
+			assert_int_equal(decode(infos[i].command, 0, words, len, 0, &req),
+					 len == size ? 0 : -EINVAL);
+		for (int w = 1; w < (int)(size / 4); w++) {
+			words[w] = 5;
+			assert_int_equal(decode(infos[i].command, 0, words, size, 0, &req),
+					 w == infos[i].index ? 0 : -EINVAL);
+			if (w == infos[i].index)
+				assert_int_equal(req.info.index, 5);
+			words[w] = 0;
+		}
+		assert_int_equal(decode(infos[i].command, 0, words, size, 1, &req), -EINVAL);
+	}
+}
+
+static int decode_irqs(uint32_t flags, uint32_t start, uint32_t count, size_t data, size_t nfds,
+		       struct vfio_user_request *req)
+{
+	struct {
+		struct vfio_user_irq_set set;
+		uint8_t data[64];
+	} m = { .set = { .argsz = (uint32_t)(20 + data),
+			 .flags = flags,
+			 .index = VFIO_PCI_MSIX_IRQ_INDEX,
+			 .start = start,
+			 .count = count } };
+
+	for (size_t i = 0; i < sizeof(m.data); i++)
+		m.data[i] = (uint8_t)i;
+	return decode(VFIO_USER_DEVICE_SET_IRQS, 0, &m, sizeof(m.set) + data, nfds, req);
+}
+
+static void test_irqs(void **state)
+{
+	const uint32_t none = VFIO_IRQ_SET_DATA_NONE, boolean = VFIO_IRQ_SET_DATA_BOOL;
+	const uint32_t eventfd = VFIO_IRQ_SET_DATA_EVENTFD, mask = VFIO_IRQ_SET_ACTION_MASK;
+	const uint32_t unmask = VFIO_IRQ_SET_ACTION_UNMASK, trigger = VFIO_IRQ_SET_ACTION_TRIGGER;
+	struct vfio_user_request req;
+	struct vfio_user_irq_set set = { .argsz = 19, .flags = none | trigger, .count = 1 };
+
+	(void)state;
+	assert_int_equal(decode_irqs(eventfd | trigger, 3, 2, 0, 2, &req), 0);
+	assert_int_equal(req.irqs.flags, eventfd | trigger);
+	assert_int_equal(req.irqs.index, VFIO_PCI_MSIX_IRQ_INDEX);
+	assert_int_equal(req.irqs.start, 3);
+	assert_int_equal(req.irqs.count, 2);
+	assert_null(req.irqs.bools);
+	assert_int_equal(decode_irqs(boolean | unmask, 0, 3, 3, 0, &req), 0);
+	assert_non_null(req.irqs.bools);
+	assert_int_equal(req.irqs.bools[2], 2);
+	assert_int_equal(decode_irqs(none | mask, 0, 1, 0, 0, &req), 0);
+	/* No descriptors: these interrupts are unbound. */
+	assert_int_equal(decode_irqs(eventfd | trigger, 0, 2048, 0, 0, &req), 0);
+	/* All interrupts of the index are disabled. */
+	assert_int_equal(decode_irqs(none | trigger, 0, 0, 0, 0, &req), 0);
+	assert_int_equal(decode_irqs(none | trigger, 1, 0, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(none | mask, 0, 0, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(eventfd | trigger, 0, 0, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(boolean | trigger, 0, 0, 0, 0, &req), -EINVAL);
+	/* One data type and one action. */
+	assert_int_equal(decode_irqs(0, 0, 1, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(none, 0, 1, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(trigger, 0, 1, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(none | eventfd | trigger, 0, 1, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(none | mask | unmask, 0, 1, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(none | trigger | 64, 0, 1, 0, 0, &req), -EINVAL);
+	/* Data, descriptors and count agree. */
+	assert_int_equal(decode_irqs(none | trigger, 0, 1, 1, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(boolean | trigger, 0, 3, 2, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(boolean | trigger, 0, 3, 4, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(boolean | trigger, 0, UINT32_MAX, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(boolean | trigger, 0, 3, 3, 3, &req), -EINVAL);
+	assert_int_equal(decode_irqs(none | trigger, 0, 1, 0, 1, &req), -EINVAL);
+	assert_int_equal(decode_irqs(eventfd | trigger, 0, 2, 0, 1, &req), -EINVAL);
+	assert_int_equal(decode_irqs(eventfd | trigger, 0, 1, 0, 2, &req), -EINVAL);
+	/* The range does not wrap. */
+	assert_int_equal(decode_irqs(none | trigger, UINT32_MAX, 2, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_irqs(none | trigger, 1, UINT32_MAX, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode(VFIO_USER_DEVICE_SET_IRQS, 0, &set, sizeof(set), 0, &req), -EINVAL);
+	assert_int_equal(decode(VFIO_USER_DEVICE_SET_IRQS, 0, &set, sizeof(set) - 1, 0, &req),
+			 -EINVAL);
+}
+
+static int decode_access(uint16_t command, uint64_t offset, uint32_t count, size_t data,
+			 struct vfio_user_request *req)
+{
+	struct vfio_user_region_access a = { .offset = offset, .region = 7, .count = count };
+	uint8_t *payload = calloc(1, sizeof(a) + data);
+	int err;
+
+	memcpy(payload, &a, sizeof(a));
+	if (data)
+		payload[sizeof(a) + data - 1] = 0x5a;
+	err = decode(command, 0, payload, sizeof(a) + data, 0, req);
+	free(payload);
+	return err;
+}
+
+static void test_access(void **state)
+{
+	const uint16_t rd = VFIO_USER_REGION_READ, wr = VFIO_USER_REGION_WRITE;
+	struct vfio_user_request req;
+
+	(void)state;
+	assert_int_equal(decode_access(rd, 8, 4, 0, &req), 0);
+	assert_int_equal(req.access.region, 7);
+	assert_int_equal(req.access.offset, 8);
+	assert_int_equal(req.access.count, 4);
+	assert_int_equal(req.reply_max, 16 + 16 + 4);
+	assert_int_equal(decode_access(wr, 8, 4, 4, &req), 0);
+	assert_int_equal(req.access.data[3], 0x5a);
+	assert_int_equal(req.reply_max, 16 + 16);
+	assert_int_equal(decode_access(rd, 0, VFIO_USER_MAX_XFER, 0, &req), 0);
+	assert_int_equal(decode_access(wr, 0, VFIO_USER_MAX_XFER, VFIO_USER_MAX_XFER, &req), 0);
+	assert_int_equal(decode_access(rd, UINT64_MAX, 1, 0, &req), 0);
+	for (int i = 0; i < 2; i++) {
+		uint16_t c = i ? wr : rd;
+		size_t d = i ? 1 : 0;
+
+		assert_int_equal(decode_access(c, 0, 0, 0, &req), -EINVAL);
+		assert_int_equal(decode_access(c, 0, VFIO_USER_MAX_XFER + 1,
+					       d * (VFIO_USER_MAX_XFER + 1), &req),
+				 -EINVAL);
+		assert_int_equal(decode_access(c, 0, UINT32_MAX, 4 * d, &req), -EINVAL);
+		assert_int_equal(decode_access(c, UINT64_MAX, 2, 2 * d, &req), -EINVAL);
+		assert_int_equal(decode_access(c, 0, 4, 4 * d + 1, &req), -EINVAL);
+	}
+	assert_int_equal(decode_access(wr, 0, 4, 3, &req), -EINVAL);
+	assert_int_equal(decode_access(wr, 0, 4, 0, &req), -EINVAL);
+	assert_int_equal(decode(rd, 0, "0123456789abcde", 15, 0, &req), -EINVAL);
+}
+
+/* Whatever the bytes are, decoding ends, and says yes only to sizes that fit. */
+static void test_random(void **state)
+{
+	uint8_t payload[96];
+	struct vfio_user_request req;
+	unsigned int accepted = 0;
+
+	(void)state;
+	srandom(1);
+	for (int round = 0; round < 200000; round++) {
+		size_t len = (size_t)random() % (sizeof(payload) + 1);
+		uint16_t command = (uint16_t)(random() % 20);
+
+		for (size_t i = 0; i < len; i++)
+			payload[i] = random() % 3 ? 0 : (uint8_t)random();
+		if (!decode(command, 0, payload, len, (size_t)random() % 3, &req))
+			accepted++;
+	}
+	assert_true(accepted > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_frame),
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_version_garbage),
+		cmocka_unit_test(test_version_reply),
+		cmocka_unit_test(test_dma_map),
+		cmocka_unit_test(test_dma_unmap),
+		cmocka_unit_test(test_info),
+		cmocka_unit_test(test_irqs),
+		cmocka_unit_test(test_access),
+		cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, free_last);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vfio_device made for tests of what stands on vfio/vfio.h: it says yes to what is well-formed,
+ * remembers what it was asked, and finishes late where it is told to.
+ */
+#ifndef RIDGE_TEST_VFIO_USER_STUB_H
+#define RIDGE_TEST_VFIO_USER_STUB_H
+
+#include "vfio/vfio.h"
+
+#define STUB_REGIONS  9
+#define STUB_IRQS     5
+#define STUB_MAPS     64
+#define STUB_BAR_SIZE 0x20000 /* region 0 and the config space's size is 0x1000, others 0 */
+#define STUB_VECTORS  32      /* of VFIO_PCI_MSIX_IRQ_INDEX */
+
+struct stub_map {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t offset;
+	int prot;
+	bool has_fd;
+};
+
+struct vfio_device {
+	/* how to behave */
+	int open_error;
+	bool late_access;
+	bool late_unmap;
+	bool late_reset;
+	bool late_close;
+
+	/* what is under way */
+	struct vfio_access *access;
+	struct vfio_wait *unmap;
+	struct vfio_wait *reset;
+	struct vfio_wait *close;
+
+	/* what was asked */
+	bool open;
+	unsigned int opens;
+	unsigned int closes;
+	unsigned int resets;
+	unsigned int accesses;
+	struct stub_map maps[STUB_MAPS];
+	size_t nmaps;
+	struct vfio_irqs irqs;     /* the last; without its pointers */
+	int irq_fds[STUB_VECTORS]; /* -1: none */
+	uint8_t bools[STUB_VECTORS];
+	uint8_t config[0x1000];
+	uint8_t bar[STUB_BAR_SIZE];
+};
+
+struct vfio_device *stub_new(void);
+void stub_free(struct vfio_device *vdev);
+
+/* Finishes the access, unmap or reset that is under way. */
+void stub_finish(struct vfio_device *vdev, int result);
+void stub_finish_close(struct vfio_device *vdev);
+
+#endif
