@@ -231,6 +231,8 @@ void pci_function_reset_done(struct pci_function *fn)
 	fn->resetting = false;
 	memcpy(fn->state->config, fn->reset_value, PCI_CONFIG_SIZE);
 	pci_msix_reset(fn);
+	if (fn->ops->reset_finished)
+		fn->ops->reset_finished(fn);
 	while (!list_empty(&fn->resets)) {
 		struct pci_reset *reset = list_first(&fn->resets, struct pci_reset, node);
 

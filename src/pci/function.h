@@ -51,6 +51,8 @@ struct pci_function_ops {
 	 * Returns 0, or -EINPROGRESS and pci_function_reset_done() later.
 	 */
 	int (*reset)(struct pci_function *fn);
+	/* Configuration space is as after a reset now. May be NULL. */
+	void (*reset_finished)(struct pci_function *fn);
 };
 
 struct pci_bar {

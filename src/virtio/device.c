@@ -58,7 +58,12 @@ void virtio_device_notify(struct virtio_device *dev, uint16_t queue)
 	counter_inc(dev->counters, notifies);
 	if (queue >= dev->nqueues || !dev->queues[queue].state->enabled)
 		return;
-	dev->queues[queue].kicked = true;
+	virtio_device_notify_again(dev, &dev->queues[queue]);
+}
+
+void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq)
+{
+	vq->kicked = true;
 	loop_work_queue(dev->loop, &dev->work, device_work);
 }
 

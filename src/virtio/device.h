@@ -142,6 +142,8 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
 			    uint32_t len, struct iommu_seg *segs, size_t nsegs);
 void virtio_device_flush(struct virtio_device *dev, struct virtq *vq);
+/* process() leaves off here, to let others go on, and wants to be called again. */
+void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq);
 /* The driver broke a rule, or memory failed (why: static). */
 void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fault);
 

@@ -17,7 +17,7 @@ struct common_cfg {
 
 _Static_assert(sizeof(struct common_cfg) == 64, "common configuration");
 
-#define COMMON(field) offsetof(struct virtio_pci_common_cfg, field)
+#define COMMON(field) ((uint32_t)offsetof(struct virtio_pci_common_cfg, field))
 
 static struct virtio_pci *vp_of(struct pci_function *fn)
 {
@@ -252,12 +252,21 @@ static int vp_reset(struct pci_function *fn)
 	return virtio_device_reset(vp_of(fn)->dev, NULL);
 }
 
+static void vp_reset_finished(struct pci_function *fn)
+{
+	struct virtio_pci *vp = vp_of(fn);
+
+	if (vp->reset_finished)
+		vp->reset_finished(vp);
+}
+
 static const struct pci_function_ops vp_function_ops = {
 	.bar_read = vp_bar_read,
 	.bar_write = vp_bar_write,
 	.config_reading = vp_config_reading,
 	.config_written = vp_config_written,
 	.reset = vp_reset,
+	.reset_finished = vp_reset_finished,
 };
 
 static struct iommu_space *vp_dma(struct virtio_device *dev)

@@ -38,6 +38,8 @@ struct virtio_pci {
 	uint16_t cfg_cap; /* VIRTIO_PCI_CAP_PCI_CFG */
 	/* The owner's ear on configuration writes (SR-IOV); may be NULL. */
 	void (*config_written)(struct virtio_pci *vp, uint16_t offset, uint8_t len);
+	/* ... and on function level resets; may be NULL. */
+	void (*reset_finished)(struct virtio_pci *vp);
 };
 
 /* class_code is the device type's. Takes over dev on success. Returns 0 or -ENOMEM. */

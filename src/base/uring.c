@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/uring.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+
+#define URING_ENTRIES 256
+
+struct uring {
+	struct io_uring ring;
+	struct loop *loop;
+	struct loop_fd ready;
+	struct loop_hook hook;
+	struct loop_work again;
+	bool unsubmitted;
+};
+
+static void reap(struct uring *u)
+{
+	struct io_uring_cqe *cqe;
+
+	while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
+		struct uring_op *op = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+
+		io_uring_cqe_seen(&u->ring, cqe);
+		op->done(op, result);
+	}
+}
+
+static void on_ready(struct loop_fd *lfd, uint32_t events)
+{
+	(void)events;
+	reap(container_of(lfd, struct uring, ready));
+}
+
+static void submit(struct uring *u)
+{
+	/* -EBUSY and -EAGAIN: the kernel wants completions reaped first; the hook runs again then.
+	 */
+	if (io_uring_submit(&u->ring) >= 0)
+		u->unsubmitted = io_uring_sq_ready(&u->ring) > 0;
+}
+
+/* The loop does not sleep while work is queued; the hook that follows does the rest. */
+static void submit_again(struct loop_work *work)
+{
+	(void)work;
+}
+
+static void before_sleep(struct loop_hook *hook)
+{
+	struct uring *u = container_of(hook, struct uring, hook);
+
+	/* What completes at once may start more; bounded, so that others get their turn. */
+	for (int i = 0; u->unsubmitted && i < 4; i++) {
+		submit(u);
+		reap(u);
+	}
+	if (u->unsubmitted)
+		loop_work_queue(u->loop, &u->again, submit_again);
+}
+
+int uring_new(struct loop *loop, struct uring **out)
+{
+	struct uring *u = calloc(1, sizeof(*u));
+	int err;
+
+	if (!u)
+		return -ENOMEM;
+	u->loop = loop;
+	err = io_uring_queue_init(URING_ENTRIES, &u->ring,
+				  IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN);
+	if (err == -EINVAL)
+		err = io_uring_queue_init(URING_ENTRIES, &u->ring, 0);
+	if (err) {
+		free(u);
+		return err;
+	}
+	io_uring_ring_dontfork(&u->ring);
+	err = loop_fd_add(loop, &u->ready, u->ring.ring_fd, EPOLLIN, on_ready);
+	if (err) {
+		io_uring_queue_exit(&u->ring);
+		free(u);
+		return err;
+	}
+	loop_hook_add(loop, &u->hook, before_sleep);
+	*out = u;
+	return 0;
+}
+
+void uring_free(struct uring *u)
+{
+	if (!u)
+		return;
+	loop_hook_del(&u->hook);
+	loop_work_cancel(&u->again);
+	loop_fd_del(u->loop, &u->ready);
+	io_uring_queue_exit(&u->ring);
+	free(u);
+}
+
+static struct io_uring_sqe *next_sqe(struct uring *u)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	if (!sqe) {
+		submit(u);
+		sqe = io_uring_get_sqe(&u->ring);
+	}
+	if (sqe)
+		u->unsubmitted = true;
+	return sqe;
+}
+
+static int start(struct io_uring_sqe *sqe, struct uring_op *op)
+{
+	io_uring_sqe_set_data(sqe, op);
+	return 0;
+}
+
+int uring_readv(struct uring *u, struct uring_op *op, int fd, const struct iovec *iov,
+		unsigned int n, uint64_t offset)
+{
+	struct io_uring_sqe *sqe = next_sqe(u);
+
+	if (!sqe)
+		return -EAGAIN;
+	io_uring_prep_readv(sqe, fd, iov, n, offset);
+	return start(sqe, op);
+}
+
+int uring_writev(struct uring *u, struct uring_op *op, int fd, const struct iovec *iov,
+		 unsigned int n, uint64_t offset, int flags)
+{
+	struct io_uring_sqe *sqe = next_sqe(u);
+
+	if (!sqe)
+		return -EAGAIN;
+	io_uring_prep_writev2(sqe, fd, iov, n, offset, flags);
+	return start(sqe, op);
+}
+
+int uring_fdatasync(struct uring *u, struct uring_op *op, int fd)
+{
+	struct io_uring_sqe *sqe = next_sqe(u);
+
+	if (!sqe)
+		return -EAGAIN;
+	io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	return start(sqe, op);
+}

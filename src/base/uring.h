@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * File I/O on the event loop, by io_uring. Operations started during an iteration of the loop are
+ * submitted together at its end; what completes at once (page cache) is reaped there and then.
+ */
+#ifndef RIDGE_BASE_URING_H
+#define RIDGE_BASE_URING_H
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/loop.h"
+
+struct uring;
+
+/* One operation under way. done() gets the result as the system call would: bytes or -errno. */
+struct uring_op {
+	void (*done)(struct uring_op *op, int result);
+};
+
+/* Returns 0 or a negative errno: -EPERM or -ENOSYS where the kernel forbids io_uring. */
+int uring_new(struct loop *loop, struct uring **ring);
+/* Nothing may be under way. */
+void uring_free(struct uring *ring);
+
+/*
+ * Start an operation; op and iov stay valid until done(), which is never called before the loop
+ * goes on. Return 0, or -EAGAIN if the kernel takes no more now.
+ */
+int uring_readv(struct uring *ring, struct uring_op *op, int fd, const struct iovec *iov,
+		unsigned int n, uint64_t offset);
+/* flags: RWF_* */
+int uring_writev(struct uring *ring, struct uring_op *op, int fd, const struct iovec *iov,
+		 unsigned int n, uint64_t offset, int flags);
+int uring_fdatasync(struct uring *ring, struct uring_op *op, int fd);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The driver's end of one admin virtqueue. */
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "owner/internal.h"
+
+static void on_interrupt(struct loop_fd *lfd, uint32_t events);
+
+int adminq_init(struct adminq *q, struct loop *loop)
+{
+	int err;
+
+	q->loop = loop;
+	list_init(&q->waiting);
+	q->interrupt.fd = -1;
+	q->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->eventfd < 0)
+		return -errno;
+	err = loop_fd_add(loop, &q->interrupt, q->eventfd, EPOLLIN, on_interrupt);
+	if (err)
+		fd_close(&q->eventfd);
+	return err;
+}
+
+void adminq_destroy(struct adminq *q)
+{
+	adminq_down(q);
+	loop_fd_del(q->loop, &q->interrupt);
+	fd_close(&q->eventfd);
+}
+
+static int slot_take(struct adminq *q)
+{
+	for (uint16_t i = 0; i < q->size / 2; i++) {
+		if (q->busy[i / 64] >> (i % 64) & 1)
+			continue;
+		q->busy[i / 64] |= 1ull << (i % 64);
+		return i;
+	}
+	return -1;
+}
+
+static void fill_slot(struct adminq *q, unsigned int slot, const struct pf_cmd *cmd)
+{
+	struct adminq_memory *m = q->mem;
+	uint64_t at = q->iova + ((uint8_t *)&m->slot[slot] - (uint8_t *)m);
+	struct vring_desc *desc = &m->desc[2 * slot];
+
+	memset(&m->slot[slot], 0, sizeof(m->slot[slot]));
+	m->slot[slot].request.opcode = htole16(cmd->opcode);
+	m->slot[slot].request.group_type = htole16(cmd->group);
+	m->slot[slot].request.member_id = htole64(cmd->member_id);
+	if (cmd->data_len)
+		memcpy(m->slot[slot].data, cmd->data, cmd->data_len);
+	desc[0] = (struct vring_desc){
+		.addr = htole64(at),
+		.len = htole32((uint32_t)(sizeof(struct virtio_admin_request) + cmd->data_len)),
+		.flags = htole16(VRING_DESC_F_NEXT),
+		.next = htole16((uint16_t)(2 * slot + 1)),
+	};
+	desc[1] = (struct vring_desc){
+		.addr = htole64(at + ((uint8_t *)&m->slot[0].reply - (uint8_t *)&m->slot[0])),
+		.len = htole32((uint32_t)(sizeof(struct virtio_admin_reply) + cmd->result_room)),
+		.flags = htole16(VRING_DESC_F_WRITE),
+	};
+}
+
+/* Puts a command on the ring, if there is a slot for it. */
+static bool post(struct adminq *q, struct pf_cmd *cmd)
+{
+	int slot = slot_take(q);
+	uint16_t idx, value = htole16(q->index);
+
+	if (slot < 0)
+		return false;
+	cmd->slot = slot;
+	q->slots[slot] = cmd;
+	fill_slot(q, (unsigned int)slot, cmd);
+	idx = le16toh(q->mem->avail.idx);
+	q->mem->avail.ring[idx % q->size] = htole16((uint16_t)(2 * slot));
+	__atomic_store_n(&q->mem->avail.idx, htole16((uint16_t)(idx + 1)), __ATOMIC_RELEASE);
+	q->pa->ops->bar_write(q->pa, q->notify.bar, (uint64_t)q->notify.offset + q->notify_offset,
+			      &value, sizeof(value));
+	return true;
+}
+
+static void post_waiting(struct adminq *q)
+{
+	struct pf_cmd *cmd, *tmp;
+
+	list_for_each_safe (cmd, tmp, &q->waiting, node) {
+		if (!post(q, cmd))
+			return;
+		list_del(&cmd->node);
+	}
+}
+
+static void end(struct pf_cmd *cmd, int error)
+{
+	loop_timer_cancel(&cmd->timer);
+	list_del(&cmd->node);
+	cmd->error = error;
+	cmd->done(cmd);
+}
+
+static void give_up_slot(struct adminq *q, struct pf_cmd *cmd)
+{
+	if (cmd->slot >= 0)
+		q->slots[cmd->slot] = NULL;
+	cmd->slot = -1;
+}
+
+/* A command is at its deadline, or wants to be tried again. */
+static void on_timer(struct loop_timer *timer)
+{
+	struct pf_cmd *cmd = container_of(timer, struct pf_cmd, timer);
+	struct adminq *q = cmd->adminq;
+
+	if (!q->down && loop_now_ns() < cmd->deadline_ns) { /* answered EAGAIN before */
+		loop_timer_set(q->loop, &cmd->timer,
+			       (cmd->deadline_ns - loop_now_ns()) / 1000000 + 1, on_timer);
+		if (!post(q, cmd))
+			list_add_tail(&q->waiting, &cmd->node);
+		return;
+	}
+	if (q->down || !cmd->deadline_ns) {
+		end(cmd, q->down ? -EIO : -EMSGSIZE);
+		return;
+	}
+	log_warn("%s: admin command %#x for member %llu got no answer in time", q->name,
+		 cmd->opcode, (unsigned long long)cmd->member_id);
+	give_up_slot(q, cmd);
+	end(cmd, -ETIMEDOUT);
+}
+
+void adminq_submit(struct adminq *q, struct pf_cmd *cmd, uint32_t deadline_ms)
+{
+	cmd->adminq = q;
+	cmd->slot = -1;
+	cmd->error = 0;
+	cmd->qualifier = 0;
+	cmd->result_len = 0;
+	list_init(&cmd->node);
+	if (q->down || cmd->data_len > PF_CMD_DATA_MAX || cmd->result_room > PF_CMD_RESULT_MAX) {
+		/* From the loop, as promised. */
+		cmd->deadline_ns = 0;
+		loop_timer_set(q->loop, &cmd->timer, 0, on_timer);
+		return;
+	}
+	cmd->deadline_ns = loop_now_ns() + (uint64_t)deadline_ms * 1000000;
+	loop_timer_set(q->loop, &cmd->timer, deadline_ms, on_timer);
+	if (!list_empty(&q->waiting) || !post(q, cmd))
+		list_add_tail(&q->waiting, &cmd->node);
+}
+
+void adminq_cancel(struct adminq *q, struct pf_cmd *cmd)
+{
+	loop_timer_cancel(&cmd->timer);
+	list_del(&cmd->node);
+	give_up_slot(q, cmd);
+}
+
+static void complete(struct adminq *q, uint16_t slot, uint32_t len)
+{
+	struct pf_cmd *cmd = q->slots[slot];
+	uint16_t status;
+
+	q->slots[slot] = NULL;
+	q->busy[slot / 64] &= ~(1ull << (slot % 64));
+	if (!cmd)
+		return; /* nobody waits for it any more */
+	cmd->slot = -1;
+	status = le16toh(q->mem->slot[slot].reply.status);
+	cmd->qualifier = le16toh(q->mem->slot[slot].reply.qualifier);
+	if (len < sizeof(struct virtio_admin_reply)) {
+		end(cmd, -EIO);
+		return;
+	}
+	if (status == VIRTIO_ADMIN_EAGAIN) {
+		loop_timer_set(q->loop, &cmd->timer, ADMINQ_RETRY_MS, on_timer);
+		return;
+	}
+	cmd->result_len = len - sizeof(struct virtio_admin_reply);
+	if (cmd->result_len > cmd->result_room)
+		cmd->result_len = cmd->result_room;
+	if (cmd->result_len)
+		memcpy(cmd->result, q->mem->slot[slot].result, cmd->result_len);
+	end(cmd, -(int)status);
+}
+
+static void on_interrupt(struct loop_fd *lfd, uint32_t events)
+{
+	struct adminq *q = container_of(lfd, struct adminq, interrupt);
+	uint64_t count;
+
+	(void)events;
+	if (read(q->eventfd, &count, sizeof(count)) < 0)
+		return;
+	while (!q->down) {
+		uint16_t idx = le16toh(__atomic_load_n(&q->mem->used.idx, __ATOMIC_ACQUIRE));
+		uint32_t id, len;
+
+		if (idx == q->used_seen)
+			break;
+		id = le32toh(q->mem->used.ring[q->used_seen % q->size].id);
+		len = le32toh(q->mem->used.ring[q->used_seen % q->size].len);
+		q->used_seen++;
+		if (id % 2 || id >= q->size || !(q->busy[id / 2 / 64] >> (id / 2 % 64) & 1)) {
+			log_err("%s: the PF used an admin buffer that it does not have", q->name);
+			adminq_down(q);
+			return;
+		}
+		complete(q, (uint16_t)(id / 2), len);
+	}
+	post_waiting(q);
+}
+
+void adminq_down(struct adminq *q)
+{
+	if (q->down)
+		return;
+	q->down = true;
+	for (uint16_t i = 0; i < ADMINQ_SLOTS_MAX; i++) {
+		struct pf_cmd *cmd = q->slots[i];
+
+		q->slots[i] = NULL;
+		if (cmd)
+			end(cmd, -EIO);
+	}
+	while (!list_empty(&q->waiting))
+		end(list_first(&q->waiting, struct pf_cmd, node), -EIO);
+}

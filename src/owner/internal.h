@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef RIDGE_OWNER_INTERNAL_H
+#define RIDGE_OWNER_INTERNAL_H
+
+#include <linux/virtio_ring.h>
+
+#include "owner/owner.h"
+#include "virtio/layout.h"
+
+#define ADMINQ_SIZE_MAX 256
+/* Two descriptors a command: what the PF reads, and what it writes. */
+#define ADMINQ_SLOTS_MAX (ADMINQ_SIZE_MAX / 2)
+#define ADMINQ_RETRY_MS  5 /* after EAGAIN */
+
+/* The memory of one queue, as the PF sees it too. */
+struct adminq_memory {
+	struct vring_desc desc[ADMINQ_SIZE_MAX];
+	struct {
+		uint16_t flags;
+		uint16_t idx;
+		uint16_t ring[ADMINQ_SIZE_MAX];
+		uint16_t used_event;
+	} avail;
+	uint8_t pad[4096 - 518];
+	struct {
+		uint16_t flags;
+		uint16_t idx;
+		struct {
+			uint32_t id;
+			uint32_t len;
+		} ring[ADMINQ_SIZE_MAX];
+		uint16_t avail_event;
+		uint16_t pad;
+	} used;
+	uint8_t pad2[4096 - 2056];
+	struct {
+		struct virtio_admin_request request;
+		uint8_t data[PF_CMD_DATA_MAX];
+		struct virtio_admin_reply reply;
+		uint8_t result[PF_CMD_RESULT_MAX];
+	} slot[ADMINQ_SLOTS_MAX];
+};
+
+_Static_assert(sizeof(struct adminq_memory) % 4096 == 0, "admin queue memory");
+
+struct adminq {
+	struct loop *loop;
+	const char *name; /* of the PF */
+	struct pci_access *pa;
+	struct virtio_region notify;
+	uint32_t notify_offset;
+	uint16_t index; /* of the virtqueue */
+	uint16_t size;
+	uint64_t iova;
+	struct adminq_memory *mem;
+	uint16_t used_seen;
+	bool down;
+	struct pf_cmd *slots[ADMINQ_SLOTS_MAX]; /* NULL in a busy slot: given up on */
+	uint64_t busy[ADMINQ_SLOTS_MAX / 64];
+	struct list waiting; /* struct pf_cmd without a slot */
+	struct loop_fd interrupt;
+	int eventfd;
+};
+
+/* Makes the memory's content and the eventfd; mem is zeroed. Returns 0 or a negative errno. */
+int adminq_init(struct adminq *q, struct loop *loop);
+void adminq_destroy(struct adminq *q);
+void adminq_submit(struct adminq *q, struct pf_cmd *cmd, uint32_t deadline_ms);
+void adminq_cancel(struct adminq *q, struct pf_cmd *cmd);
+/* Ends every command with -EIO, now and from now on. */
+void adminq_down(struct adminq *q);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef RIDGE_PF_INTERNAL_H
+#define RIDGE_PF_INTERNAL_H
+
+#include "pf/pf.h"
+
+struct pf_member {
+	struct virtio_pci *vf; /* NULL: the slot is empty */
+	bool busy;             /* a command waits for its I/O */
+};
+
+/* Device state of a PF that its members' functions do not share. Plain data. */
+struct pf_state {
+	struct virtio_pci_state function;
+	uint64_t opcodes_used[2]; /* by group type, from LIST_USE */
+};
+
+struct pf {
+	struct virtio_pci vp;
+	struct virtio_device *dev;
+	const struct device_type *type;
+	struct pf_state *state;
+	struct counters counters;
+	struct pci_root *root;
+	bool strict;
+	uint32_t total_vfs;
+	uint16_t numvfs_enabled; /* what members are plugged in by now; 0: VF Enable is clear */
+	uint64_t commands[PF_ADMIN_QUEUES];
+#ifdef RIDGE_FAULTS
+	bool stall;
+#endif
+	const struct virtio_device_ops *type_ops;
+	struct virtio_device_ops ops; /* the type's, with the admin queues added */
+	struct list pending;          /* struct admin_command that wait */
+	struct pf_member members[];   /* by slot, [0] unused */
+};
+
+/* sriov.c */
+void pf_sriov_init(struct pf *pf);
+void pf_sriov_written(struct pf *pf);
+/* NumVFs if VF Enable is set, else 0. */
+uint16_t pf_sriov_numvfs(const struct pf *pf);
+
+/* admin.c */
+void pf_admin_process(struct pf *pf, struct virtq *vq);
+void pf_admin_reset(struct pf *pf);
+
+#endif

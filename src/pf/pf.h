@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The physical function: the owner device of the SR-IOV group (virtio 1.3, 2.12), seen from its
+ * inside. It is a virtio device of its type with two queues more, the administration virtqueues,
+ * and an SR-IOV capability whose registers say which member functions (VFs) there are.
+ *
+ * A member is a virtio function that somebody put into a slot. Whether it can be reached is the
+ * host's business: while VF Enable is set and the slot's number is not above NumVFs, its RID
+ * answers; a slot without a member, or above NumVFs, reads all ones, and commands to it are told
+ * INVALID_MEMBER.
+ *
+ * Commands are taken from each admin queue in order. Most end at once; one that has to wait for
+ * I/O of its member (a legacy reset) ends later, and the commands behind it go on meanwhile, except
+ * that no other command to that member is accepted until then (EAGAIN).
+ */
+#ifndef RIDGE_PF_PF_H
+#define RIDGE_PF_PF_H
+
+#include "devices/devices.h"
+#include "pci/root.h"
+#include "virtio/pci.h"
+
+#define PF_ADMIN_QUEUES    2 /* registers; parts and modes */
+#define PF_ADMIN_QUEUE_LEN 256
+#define PF_SLOTS_MAX       4094
+
+/* VF n has RID = PF + first offset + (n - 1) * stride: the PF on bus 0, VFs from bus 1 on. */
+#define PF_FIRST_VF_OFFSET 256
+#define PF_VF_STRIDE       1
+
+struct pf;
+
+struct pf_params {
+	const char *name;
+	const struct device_type *type;
+	uint32_t total_vfs; /* 1..PF_SLOTS_MAX */
+	struct loop *loop;
+	struct uring *uring;   /* for types that use files */
+	struct pci_root *root; /* where PF and members are plugged in */
+	uint16_t rid;
+	/*
+	 * Hold to the letter of virtio 1.3 where Linux needs it otherwise: refuse LIST_QUERY and
+	 * LIST_USE for the SR-IOV group while VF Enable is clear.
+	 */
+	bool strict;
+};
+
+/* Returns 0 or a negative errno. The PF is plugged in at its RID. */
+int pf_new(const struct pf_params *params, struct pf **pf);
+/* Nothing may be in flight and no member left. */
+void pf_free(struct pf *pf);
+
+uint16_t pf_vf_rid(const struct pf *pf, uint32_t slot);
+
+/* Puts a member into slot 1..total_vfs (-EINVAL, -EBUSY), or takes it out. */
+int pf_add_member(struct pf *pf, uint32_t slot, struct virtio_pci *vf);
+void pf_remove_member(struct pf *pf, uint32_t slot);
+
+/* Commands completed on an admin queue since the PF was made. */
+uint64_t pf_admin_commands(const struct pf *pf, unsigned int queue);
+
+#ifdef RIDGE_FAULTS
+/* The PF takes nothing from its register queue until told otherwise. */
+void pf_fault_stall(struct pf *pf, bool stall);
+#endif
+
+#endif

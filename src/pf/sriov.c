@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The SR-IOV extended capability of the PF (PCIe 9.3.3) and what its registers do. */
+#include <endian.h>
+#include <linux/pci_regs.h>
+#include <string.h>
+
+#include "pf/internal.h"
+
+#define SRIOV_AT 0x100 /* the first and only extended capability */
+
+/* System page sizes of 4K, 8K, 64K, 256K, 1M and 4M (PCIe 9.3.3.12). */
+#define PAGE_SIZES 0x553
+
+static void set_field(struct pf *pf, uint16_t reg, uint32_t value, uint32_t writable, size_t len)
+{
+	value = htole32(value);
+	writable = htole32(writable);
+	memcpy(&pf->vp.fn.state->config[SRIOV_AT + reg], &value, len);
+	memcpy(&pf->vp.fn.writable[SRIOV_AT + reg], &writable, len);
+}
+
+static void set_vf_bar(struct pf *pf, uint8_t bar, uint64_t size)
+{
+	uint16_t reg = (uint16_t)(PCI_SRIOV_BAR + 4 * bar);
+	uint64_t mask = ~(size - 1);
+
+	set_field(pf, reg, PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
+		  (uint32_t)mask, 4);
+	set_field(pf, (uint16_t)(reg + 4), 0, (uint32_t)(mask >> 32), 4);
+}
+
+void pf_sriov_init(struct pf *pf)
+{
+	uint16_t vectors = (uint16_t)(pf->type->queues_max + 1);
+
+	set_field(pf, 0, PCI_EXT_CAP_ID_SRIOV | 1u << 16, 0, 4);
+	set_field(pf, PCI_SRIOV_CTRL, 0,
+		  PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE | PCI_SRIOV_CTRL_ARI, 2);
+	set_field(pf, PCI_SRIOV_INITIAL_VF, pf->total_vfs, 0, 2);
+	set_field(pf, PCI_SRIOV_TOTAL_VF, pf->total_vfs, 0, 2);
+	set_field(pf, PCI_SRIOV_NUM_VF, 0, 0xffff, 2);
+	set_field(pf, PCI_SRIOV_VF_OFFSET, PF_FIRST_VF_OFFSET, 0, 2);
+	set_field(pf, PCI_SRIOV_VF_STRIDE, PF_VF_STRIDE, 0, 2);
+	set_field(pf, PCI_SRIOV_VF_DID, 0x1040u + pf->type->id, 0, 2);
+	set_field(pf, PCI_SRIOV_SUP_PGSIZE, PAGE_SIZES, 0, 4);
+	set_field(pf, PCI_SRIOV_SYS_PGSIZE, 1, PAGE_SIZES, 4);
+	/* VF BAR 0 stays hardwired to zero: legacy notifications go elsewhere (2.12.1.1.6). */
+	set_vf_bar(pf, VIRTIO_PCI_BAR, VIRTIO_PCI_BAR_SIZE);
+	set_vf_bar(pf, VIRTIO_PCI_MSIX_BAR, pci_msix_bar_size(vectors));
+}
+
+uint16_t pf_sriov_numvfs(const struct pf *pf)
+{
+	uint16_t control = pci_config_get16(&pf->vp.fn, SRIOV_AT + PCI_SRIOV_CTRL);
+	uint16_t numvfs = pci_config_get16(&pf->vp.fn, SRIOV_AT + PCI_SRIOV_NUM_VF);
+
+	if (!(control & PCI_SRIOV_CTRL_VFE))
+		return 0;
+	return numvfs <= pf->total_vfs ? numvfs : (uint16_t)pf->total_vfs;
+}
+
+void pf_sriov_written(struct pf *pf)
+{
+	uint16_t now = pf_sriov_numvfs(pf), was = pf->numvfs_enabled;
+
+	/* NumVFs is not to be changed while VF Enable is set (PCIe 9.3.3.5); the new one is used.
+	 */
+	for (uint32_t slot = now + 1u; slot <= was; slot++)
+		if (pf->members[slot].vf)
+			pci_root_unplug(pf->root, &pf->members[slot].vf->fn);
+	for (uint32_t slot = was + 1u; slot <= now; slot++)
+		if (pf->members[slot].vf)
+			pci_root_plug(pf->root, &pf->members[slot].vf->fn);
+	pf->numvfs_enabled = now;
+}
