@@ -22,10 +22,10 @@
 	X(admin_own)       /* commands the driver issued for itself (set-up, interrupts) */        \
 	X(admin_errors)    /* commands that failed */                                              \
 	X(admin_timeouts)  /* commands that were given up on at their deadline */                  \
-	X(interrupts)      /* interrupts handed to the VMM */                                      \
 	X(resets)          /* function level resets by the VFIO driver */                          \
 	/* device side: what the guest asked of the device */                                      \
 	X(notifies)       /* available buffer notifications that reached the device */             \
+	X(interrupts)     /* interrupts that the device raised */                                  \
 	X(requests)       /* requests completed, whatever their status */                          \
 	X(request_errors) /* of these: completed with an error */                                  \
 	X(read_bytes)     /* data moved to the guest */                                            \

@@ -53,7 +53,7 @@ struct vfio_irqs {
 	uint32_t start;
 	uint32_t count;
 	const uint8_t *bools; /* DATA_BOOL: count bytes */
-	int *fds;   /* DATA_EVENTFD: nfds descriptors (0: unbind); those kept are set to -1 */
+	int *fds; /* DATA_EVENTFD: nfds descriptors (0: unbind); those kept are set to -1 */
 	size_t nfds;
 };
 

@@ -282,8 +282,10 @@ static void vp_interrupt(struct virtio_device *dev, uint16_t vector)
 {
 	struct virtio_pci *vp = dev->transport_ctx;
 
-	if (vector != VIRTQ_NO_VECTOR)
-		pci_function_msix_send(&vp->fn, vector);
+	if (vector == VIRTQ_NO_VECTOR)
+		return;
+	counter_inc(dev->counters, interrupts);
+	pci_function_msix_send(&vp->fn, vector);
 }
 
 static bool vp_vector_ok(struct virtio_device *dev, uint16_t vector)
