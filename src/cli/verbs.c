@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cli/verbs.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/output.h"
+
+/* Text is shown as it is, not escaped for JSON's sake. */
+static void add_string(struct json_object *object, const char *key, const char *value)
+{
+	json_object_object_add(object, key, json_object_new_string(value));
+}
+
+/* Files are opened by ridged, which has a working directory of its own. */
+static void add_path(struct json_object *object, const char *key, const char *value)
+{
+	char cwd[PATH_MAX], *path;
+
+	if (value[0] == '/' || !value[0] || !getcwd(cwd, sizeof(cwd)) ||
+	    asprintf(&path, "%s/%s", cwd, value) < 0) {
+		add_string(object, key, value);
+		return;
+	}
+	add_string(object, key, path);
+	free(path);
+}
+
+static int add_pairs(struct json_object *params, const struct command *cmd, int first,
+		     const char *what, struct failure *f)
+{
+	for (int i = first; i < cmd->argc; i++) {
+		char *equals = strchr(cmd->argv[i], '=');
+		char key[64];
+
+		if (!equals || equals == cmd->argv[i] ||
+		    (size_t)(equals - cmd->argv[i]) >= sizeof(key)) {
+			failure_set(f, EINVAL, "%s: %s: not a parameter; give key=value", what,
+				    cmd->argv[i]);
+			f->usage = true;
+			return -1;
+		}
+		snprintf(key, sizeof(key), "%.*s", (int)(equals - cmd->argv[i]), cmd->argv[i]);
+		if (json_object_object_get_ex(params, key, NULL)) {
+			failure_set(f, EINVAL, "%s: %s is given twice; give it once", what, key);
+			f->usage = true;
+			return -1;
+		}
+		if (!strcmp(key, "image"))
+			add_path(params, key, equals + 1);
+		else
+			add_string(params, key, equals + 1);
+	}
+	return 0;
+}
+
+/* Calls and, when asked to with -j, shows the result; else leaves it to the verb. */
+static int call(const struct command *cmd, const char *method, struct json_object *params,
+		struct json_object **result, struct failure *f)
+{
+	if (client_call(cmd->runtime_dir, method, params, result, f))
+		return -1;
+	if (cmd->json)
+		output_json(*result);
+	return 0;
+}
+
+static const char *member(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, name, &value) || !value)
+		return NULL;
+	return json_object_get_string(value);
+}
+
+static int run_create(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+	char what[192];
+
+	add_string(params, "type", cmd->argv[0]);
+	add_string(params, "name", cmd->argv[1]);
+	snprintf(what, sizeof(what), "create %s %s", cmd->argv[0], cmd->argv[1]);
+	if (add_pairs(params, cmd, 2, what, f)) {
+		json_object_put(params);
+		return -1;
+	}
+	if (call(cmd, "function.create", params, &result, f))
+		return -1;
+	if (!cmd->json)
+		printf("%s: %s %s on %s, driver %s%s%s\n", member(result, "name"),
+		       member(result, "type"), member(result, "rid"), member(result, "pf"),
+		       member(result, "driver"), member(result, "socket") ? ", socket " : "",
+		       member(result, "socket") ? member(result, "socket") : "");
+	json_object_put(result);
+	return 0;
+}
+
+static int run_destroy(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+	struct json_object *names = json_object_new_array();
+
+	for (int i = 0; i < cmd->argc; i++)
+		json_object_array_add(names, json_object_new_string(cmd->argv[i]));
+	json_object_object_add(params, "names", names);
+	json_object_object_add(params, "force", json_object_new_boolean(cmd->force));
+	if (call(cmd, "function.destroy", params, &result, f))
+		return -1;
+	json_object_put(result);
+	return 0;
+}
+
+static int run_list(const struct command *cmd, struct failure *f)
+{
+	static const struct column columns[] = {
+		{ "NAME", "name" },     { "TYPE", "type" },     { "RID", "rid" },
+		{ "PF", "pf" },         { "DRIVER", "driver" }, { "STATE", "state" },
+		{ "SOCKET", "socket" },
+	};
+	struct json_object *result = NULL;
+
+	if (call(cmd, "function.list", NULL, &result, f))
+		return -1;
+	if (!cmd->json)
+		output_table(result, columns, sizeof(columns) / sizeof(columns[0]));
+	json_object_put(result);
+	return 0;
+}
+
+static int call_named(const struct command *cmd, const char *method, struct json_object **result,
+		      struct failure *f)
+{
+	struct json_object *params = json_object_new_object();
+
+	add_string(params, "name", cmd->argv[0]);
+	return call(cmd, method, params, result, f);
+}
+
+static int run_show(const struct command *cmd, struct failure *f)
+{
+	struct json_object *result = NULL;
+
+	if (call_named(cmd, "function.show", &result, f))
+		return -1;
+	if (!cmd->json)
+		output_object(result);
+	json_object_put(result);
+	return 0;
+}
+
+static int run_bind(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+
+	add_string(params, "name", cmd->argv[0]);
+	add_string(params, "driver", cmd->argv[1]);
+	if (call(cmd, "function.bind", params, &result, f))
+		return -1;
+	if (!cmd->json)
+		printf("%s: driver %s%s%s\n", member(result, "name"), member(result, "driver"),
+		       member(result, "socket") ? ", socket " : "",
+		       member(result, "socket") ? member(result, "socket") : "");
+	json_object_put(result);
+	return 0;
+}
+
+static int run_pf_add(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+	char what[192];
+
+	add_string(params, "name", cmd->argv[0]);
+	snprintf(what, sizeof(what), "pf add %s", cmd->argv[0]);
+	if (add_pairs(params, cmd, 1, what, f)) {
+		json_object_put(params);
+		return -1;
+	}
+	if (call(cmd, "pf.add", params, &result, f))
+		return -1;
+	if (!cmd->json)
+		printf("%s: PF of type %s, %s, pid %s\n", member(result, "name"),
+		       member(result, "type"), member(result, "rid"), member(result, "pid"));
+	json_object_put(result);
+	return 0;
+}
+
+static int run_pf_list(const struct command *cmd, struct failure *f)
+{
+	static const struct column columns[] = {
+		{ "NAME", "name" },   { "TYPE", "type" },           { "RID", "rid" },
+		{ "PID", "pid" },     { "FUNCTIONS", "functions" }, { "MAX_VFS", "max_vfs" },
+		{ "STATE", "state" },
+	};
+	struct json_object *result = NULL;
+
+	if (call(cmd, "pf.list", NULL, &result, f))
+		return -1;
+	if (!cmd->json)
+		output_table(result, columns, sizeof(columns) / sizeof(columns[0]));
+	json_object_put(result);
+	return 0;
+}
+
+static int run_pf_remove(const struct command *cmd, struct failure *f)
+{
+	struct json_object *result = NULL;
+
+	if (call_named(cmd, "pf.remove", &result, f))
+		return -1;
+	json_object_put(result);
+	return 0;
+}
+
+/* Without spaces, so that the shell makes two words of it and no more. */
+static int run_qemu_args(const struct command *cmd, struct failure *f)
+{
+	struct json_object *result = NULL, *device, *socket, *args;
+	struct json_object *params = json_object_new_object();
+	const char *path, *text;
+
+	add_string(params, "name", cmd->argv[0]);
+	if (client_call(cmd->runtime_dir, "function.show", params, &result, f))
+		return -1;
+	path = member(result, "socket");
+	if (!path) {
+		failure_set(
+			f, EINVAL,
+			"qemu-args %s: driver %s has no socket for a VMM; bind it to vfio-pci or "
+			"virtio-vfio-pci",
+			cmd->argv[0], member(result, "driver"));
+		json_object_put(result);
+		return -1;
+	}
+	device = json_object_new_object();
+	socket = json_object_new_object();
+	add_string(device, "driver", "vfio-user-pci");
+	add_string(socket, "path", path);
+	add_string(socket, "type", "unix");
+	json_object_object_add(device, "socket", socket);
+	text = json_object_to_json_string_ext(device, JSON_C_TO_STRING_PLAIN |
+							      JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (cmd->json) {
+		args = json_object_new_array();
+		json_object_array_add(args, json_object_new_string("-device"));
+		json_object_array_add(args, json_object_new_string(text));
+		output_json(args);
+		json_object_put(args);
+	} else {
+		printf("-device %s\n", text);
+	}
+	json_object_put(device);
+	json_object_put(result);
+	return 0;
+}
+
+static int run_shutdown(const struct command *cmd, struct failure *f)
+{
+	struct json_object *result = NULL;
+
+	if (call(cmd, "system.shutdown", NULL, &result, f))
+		return -1;
+	json_object_put(result);
+	return 0;
+}
+
+#ifdef RIDGE_FAULTS
+static int run_debug_fault(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+
+	add_string(params, "name", cmd->argv[0]);
+	add_string(params, "kind", cmd->argv[1]);
+	add_string(params, "value", cmd->argv[2]);
+	if (call(cmd, "debug.fault", params, &result, f))
+		return -1;
+	json_object_put(result);
+	return 0;
+}
+#endif
+
+const struct verb verb_table[] = {
+	{ "create", "TYPE NAME [key=value ...]", "make a function and attach it to a driver",
+	  "TYPE    blk  a disk: image=PATH\n"
+	  "        rng  random numbers\n"
+	  "\n"
+	  "Keys for all types:\n"
+	  "  driver=DRIVER       vfio-pci (default): the modern function as it is, for a VMM\n"
+	  "                      virtio-vfio-pci: transitional, so that old guests can use it, too\n"
+	  "                      none: no driver\n"
+	  "  pf=PF               the PF to take a slot of (default: the first of the type that has\n"
+	  "                      one free; a new one if there is none of the type)\n"
+	  "  slot=N              this slot (default: the lowest that is free)\n"
+	  "  queues=N            number of virtqueues for requests\n"
+	  "  queue_size=N        entries per virtqueue, a power of two\n"
+	  "  owner=USER group=GROUP mode=MODE\n"
+	  "                      of the socket (default: ours, 0600)\n"
+	  "Keys for blk:\n"
+	  "  image=PATH          a raw image file or a block device\n"
+	  "  readonly=true       the guest cannot write; other readers may use the image\n"
+	  "  serial=TEXT         up to 20 characters (default: NAME)\n"
+	  "  direct=true         bypass the host's page cache\n"
+	  "  share=true          do not lock the image: its other users are coordinated\n"
+	  "Keys for driver virtio-vfio-pci:\n"
+	  "  legacy=auto|only    only: hide the modern interface, so that any guest uses the old\n"
+	  "\n"
+	  "Booleans are true or false; sizes take K, M, G. Creating what exists with the same\n"
+	  "parameters succeeds and changes nothing.\n",
+	  2, -1, false, run_create },
+	{ "destroy", "NAME... [--force]", "end functions",
+	  "  --force    although a VMM is connected; its guest loses the device\n", 1, -1, true,
+	  run_destroy },
+	{ "list", "", "list functions", NULL, 0, 0, false, run_list },
+	{ "show", "NAME", "show all about a function; counters that are 0 are left out", NULL, 1, 1,
+	  false, run_show },
+	{ "bind", "NAME DRIVER", "attach a function to another driver",
+	  "DRIVER is vfio-pci, virtio-vfio-pci or none. When the new driver refuses, the function\n"
+	  "stays with the old one.\n",
+	  2, 2, false, run_bind },
+	{ "pf add", "NAME type=TYPE [key=value ...]", "start a PF, whose slots functions take",
+	  "  type=TYPE     blk or rng\n"
+	  "  max_vfs=N     number of slots, 1 to 4094 (default 255)\n",
+	  1, -1, false, run_pf_add },
+	{ "pf list", "", "list PFs", NULL, 0, 0, false, run_pf_list },
+	{ "pf remove", "NAME", "end a PF that has no functions", NULL, 1, 1, false, run_pf_remove },
+	{ "qemu-args", "NAME", "print the QEMU arguments that plug a function in",
+	  "As in: qemu-system-x86_64 ... $(ridge qemu-args disk0)\n", 1, 1, false, run_qemu_args },
+	{ "shutdown", "", "end all functions, all PFs and ridged", NULL, 0, 0, false,
+	  run_shutdown },
+#ifdef RIDGE_FAULTS
+	{ "debug fault", "NAME KIND VALUE", NULL, NULL, 3, 3, false, run_debug_fault },
+#endif
+};
+
+const unsigned verb_count = sizeof(verb_table) / sizeof(verb_table[0]);

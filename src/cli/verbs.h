@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef RIDGE_CLI_VERBS_H
+#define RIDGE_CLI_VERBS_H
+
+#include <stdbool.h>
+
+#include "cli/client.h"
+
+/* Exit statuses. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* One command line. */
+struct command {
+	const char *runtime_dir; /* NULL: the default */
+	bool json;
+	bool force;
+	bool help;
+	int argc; /* what follows the verb */
+	char **argv;
+};
+
+struct verb {
+	const char *name;  /* "pf add" for a verb of two words */
+	const char *usage; /* of the arguments */
+	const char *brief; /* for the list; NULL: not listed */
+	const char *help;  /* more lines, or NULL */
+	int min, max;      /* number of arguments; max -1: any */
+	bool takes_force;
+	/* Writes the result to standard output. Returns 0, or -1 with f set. */
+	int (*run)(const struct command *cmd, struct failure *f);
+};
+
+extern const struct verb verb_table[];
+extern const unsigned verb_count;
+
+#endif

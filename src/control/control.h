@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ridged: makes, lists and ends functions, and starts the PF processes that serve them.
+ *
+ * Theory of operation
+ *
+ * One thread and one event loop (base/loop.h); nothing waits for a client or for a PF process.
+ *
+ *   server.c     connections of clients and who may have one
+ *   jsonrpc.c    bytes to calls and answers to bytes: the only code that decodes what a client sent
+ *   methods.c    the table of methods; small ones
+ *   functions.c  function.*: each call becomes one operation that opens what the function needs,
+ *                sends one request to the PF process, and on its reply answers the call, or undoes
+ *                everything
+ *   registry.c   what exists: PFs, functions by PF, and their JSON
+ *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
+ *   pfs.c        pf.*, and the answers that need fresh figures from PF processes
+ *   ipc_link.c   requests to it, with deadlines
+ *   params.c     the tables of parameters
+ *   image.c, sockets.c, runtime.c  the files that are opened and made
+ *
+ * The PF processes are the authority on what exists. ridged keeps a copy, which it makes when it
+ * starts by asking each of them, and again whenever a connection was lost. So ridged may be killed
+ * at any time: a function whose creation it had under way is there or is not there, never half.
+ *
+ * What exists and who may change it:
+ *
+ *   function  CREATING --done--> READY --bind--> BINDING --done--> READY --destroy--> DESTROYING
+ *             Only READY functions can be changed or are shown; the operation that moved one to
+ *             another phase owns it until the PF process answered, even when the client was told
+ *             long ago that there was no answer in time.
+ *   PF        STARTING --first reply--> READY --remove, shutdown--> STOPPING --exit--> gone
+ *             A PF process that ends in any phase takes its functions with it.
+ *
+ * Per function ridged holds duplicates of the descriptors that it gave away (state, listening
+ * socket, image) and its parameters: what a successor of a PF process that died would need.
+ */
+#ifndef RIDGE_CONTROL_CONTROL_H
+#define RIDGE_CONTROL_CONTROL_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "base/loop.h"
+#include "control/jsonrpc.h"
+
+struct server;
+
+struct control {
+	struct loop *loop;
+	struct server *server;
+	char *runtime_dir; /* absolute */
+	char *socket_path; /* of the control socket; NULL: systemd made it */
+	struct list pfs;   /* struct pf */
+	unsigned adopting; /* PF processes found at the start that did not give all answers yet */
+	void (*adopted)(struct control *ctl); /* adopting went to 0 */
+	bool stopping;
+	struct jsonrpc_call *stop_call; /* system.shutdown */
+};
+
+/* methods.c: what server.c calls. */
+void methods_call(struct jsonrpc_call *call, const char *method, struct json_object *params);
+
+/* The last PF process of a shutdown is gone (or there was none). */
+void methods_shutdown_done(struct control *ctl);
+
+/* Answers a call with an error, prefixed with what was asked. call may be NULL: nobody waits. */
+void methods_fail(struct jsonrpc_call *call, const char *what, struct error *e);
+
+#endif

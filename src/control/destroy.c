@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/functions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "control/operation.h"
+
+struct destroy {
+	struct jsonrpc_call *call;
+	unsigned pending;
+	struct json_object *destroyed; /* names */
+	struct json_object *failed;    /* name, message, errno */
+	struct error first;            /* of failed */
+	char what[192];
+};
+
+static void destroy_failed(struct destroy *d, const char *name, struct error *e)
+{
+	struct json_object *o = json_object_new_object();
+	const char *symbol = strerrorname_np(e->err);
+	char what[IPC_NAME_MAX + 16];
+
+	snprintf(what, sizeof(what), "destroy %s", name);
+	error_prefix(e, what);
+	if (!json_object_array_length(d->failed))
+		d->first = *e;
+	json_object_object_add(o, "name", json_object_new_string(name));
+	json_object_object_add(o, "message", json_object_new_string(e->text));
+	json_object_object_add(o, "errno", json_object_new_string(symbol ? symbol : "EIO"));
+	json_object_array_add(d->failed, o);
+}
+
+static void destroy_put(struct destroy *d)
+{
+	struct json_object *o;
+
+	if (--d->pending)
+		return;
+	o = json_object_new_object();
+	json_object_object_add(o, "destroyed", d->destroyed);
+	if (json_object_array_length(d->failed)) {
+		json_object_object_add(o, "failed", d->failed);
+		jsonrpc_fail_data(d->call, &d->first, o);
+	} else {
+		json_object_put(d->failed);
+		jsonrpc_reply(d->call, o);
+	}
+	free(d);
+}
+
+struct destroy_one {
+	struct destroy *destroy; /* NULL: the caller was told that there is no answer */
+	struct function *fn;
+	char name[IPC_NAME_MAX];
+	char who[48];
+};
+
+static void destroy_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct destroy_one *one = request->owner;
+	struct destroy *d = one->destroy;
+	struct error e;
+
+	if (reply->event == IPC_DONE && !reply->error) {
+		log_info("destroy %s (%s)", one->name, one->who);
+		function_free(one->fn);
+		if (d)
+			json_object_array_add(d->destroyed, json_object_new_string(one->name));
+	} else {
+		/* Lost: whether it exists is found out by who settles the end of the connection. */
+		if (reply->event == IPC_DONE)
+			one->fn->phase = FUNCTION_READY;
+		operation_error(&e, reply);
+		if (d)
+			destroy_failed(d, one->name, &e);
+	}
+	one->destroy = NULL;
+	if (reply->event != IPC_LATE)
+		free(one);
+	if (d)
+		destroy_put(d);
+}
+
+static void destroy_send(struct destroy *d, struct function *fn, bool force)
+{
+	struct ipc_function_destroy message = { .flags = force ? IPC_DESTROY_FORCE : 0 };
+	struct destroy_one *one = calloc(1, sizeof(*one));
+	int err = -ENOMEM;
+	struct error e;
+
+	if (one) {
+		one->destroy = d;
+		one->fn = fn;
+		snprintf(one->name, sizeof(one->name), "%s", function_name(fn));
+		memcpy(one->who, d->call->who, sizeof(one->who));
+		memcpy(message.name, one->name, sizeof(message.name));
+		d->pending++;
+		err = ipc_link_send(&fn->pf->link, IPC_FUNCTION_DESTROY, &message, sizeof(message),
+				    NULL, 0, IPC_DEADLINE_MS, destroy_done, one);
+	}
+	if (!err)
+		return;
+	fn->phase = FUNCTION_READY;
+	error_set(&e, -err, "%s", strerror(-err));
+	destroy_failed(d, function_name(fn), &e);
+	if (one)
+		d->pending--;
+	free(one);
+}
+
+/* Marks all functions, or none with e set and the name of what stood in the way. */
+static int destroy_mark(struct control *ctl, struct json_object *names, struct error *e)
+{
+	size_t i, n = json_object_array_length(names);
+	struct function *fn;
+	char others[256];
+	int err = 0;
+
+	for (i = 0; i < n && !err; i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+		char what[IPC_NAME_MAX + 16];
+
+		fn = registry_function(ctl, name);
+		if (!fn) {
+			registry_function_names(ctl, others, sizeof(others));
+			err = error_set(e, ENOENT, "there is no such function; %s", others);
+		} else {
+			err = function_usable(fn, e);
+		}
+		if (!err)
+			fn->phase = FUNCTION_DESTROYING;
+		snprintf(what, sizeof(what), "destroy %s", name);
+		if (err)
+			error_prefix(e, what);
+	}
+	for (i = err ? i - 1 : 0; err && i > 0; i--) {
+		fn = registry_function(
+			ctl, json_object_get_string(json_object_array_get_idx(names, i - 1)));
+		fn->phase = FUNCTION_READY;
+	}
+	return err;
+}
+
+/* Reads {name | names, force}. names: a new array of strings. */
+static int destroy_params(struct json_object *params, struct json_object *names, bool *force,
+			  struct error *e)
+{
+	static const char *const right = "give name (a string) or names (an array of strings), and "
+					 "force (true or false)";
+
+	if (!json_object_is_type(params, json_type_object))
+		return error_params(e, "params: %s", right);
+	json_object_object_foreach(params, key, value)
+	{
+		size_t n = 0;
+
+		if (!strcmp(key, "force") && json_object_is_type(value, json_type_boolean)) {
+			*force = json_object_get_boolean(value);
+		} else if (!strcmp(key, "name")) {
+			json_object_array_add(names, json_object_get(value));
+		} else if (!strcmp(key, "names") && json_object_is_type(value, json_type_array)) {
+			for (n = 0; n < json_object_array_length(value); n++)
+				json_object_array_add(
+					names,
+					json_object_get(json_object_array_get_idx(value, n)));
+		} else {
+			return error_params(e, "%s: %s", key, right);
+		}
+	}
+	for (size_t i = 0; i < json_object_array_length(names); i++)
+		if (!json_object_is_type(json_object_array_get_idx(names, i), json_type_string))
+			return error_params(e, "names: %s", right);
+	if (!json_object_array_length(names))
+		return error_params(e, "no name: %s", right);
+	return 0;
+}
+
+static int destroy_start(struct control *ctl, struct jsonrpc_call *call, struct json_object *names,
+			 bool force, struct error *e)
+{
+	struct destroy *d = calloc(1, sizeof(*d));
+	int err;
+
+	if (!d)
+		return error_set(e, ENOMEM, "out of memory");
+	err = destroy_mark(ctl, names, e);
+	if (err) {
+		free(d);
+		return err;
+	}
+	d->call = call;
+	d->destroyed = json_object_new_array();
+	d->failed = json_object_new_array();
+	d->pending = 1; /* so that it lives to the end of this loop */
+	for (size_t i = 0; i < json_object_array_length(names); i++)
+		destroy_send(d,
+			     registry_function(ctl, json_object_get_string(
+							    json_object_array_get_idx(names, i))),
+			     force);
+	destroy_put(d);
+	return 0;
+}
+
+void functions_destroy(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
+{
+	struct json_object *names = json_object_new_array();
+	bool force = false;
+	struct error e;
+	int err = destroy_params(params, names, &force, &e);
+
+	if (err)
+		error_prefix(&e, "destroy");
+	else
+		err = destroy_start(ctl, call, names, force, &e);
+	json_object_put(names);
+	if (err)
+		jsonrpc_fail(call, &e);
+}

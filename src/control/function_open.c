@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/functions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "control/image.h"
+#include "control/operation.h"
+#include "control/runtime.h"
+
+#define FUNCTION_BACKLOG 8
+
+int function_usable(const struct function *fn, struct error *e)
+{
+	static const char *const doing[] = {
+		[FUNCTION_CREATING] = "created",
+		[FUNCTION_BINDING] = "bound",
+		[FUNCTION_DESTROYING] = "destroyed",
+	};
+
+	if (fn->phase != FUNCTION_READY)
+		return error_set(e, EBUSY, "%s is being %s; try again when that is done",
+				 function_name(fn), doing[fn->phase]);
+	return pf_usable(fn->pf, e);
+}
+
+int function_open_socket(struct function *fn, struct error *e)
+{
+	const char *owner = params_text(&fn->params, FUNCTION_OWNER);
+	const char *group = params_text(&fn->params, FUNCTION_GROUP);
+	const char *mode = params_text(&fn->params, FUNCTION_MODE);
+	struct socket_access access = { (uid_t)-1, (gid_t)-1,
+					mode ? (mode_t)strtoul(mode, NULL, 8) : 0600 };
+	char path[SOCKET_PATH_MAX];
+	int err = 0;
+
+	if (owner)
+		err = socket_user(owner, &access.uid, e);
+	if (!err && group)
+		err = socket_group(group, &access.gid, e);
+	if (!err)
+		err = runtime_socket(fn->pf->ctl->runtime_dir, "functions", function_name(fn), path,
+				     sizeof(path), e);
+	if (!err)
+		err = socket_listen(path, SOCK_STREAM, FUNCTION_BACKLOG, &access,
+				    &fn->fds[FUNCTION_FD_LISTEN], e);
+	if (!err)
+		memcpy(fn->socket, path, sizeof(fn->socket));
+	return err;
+}
+
+static int open_state(struct function *fn, struct error *e)
+{
+	char name[IPC_NAME_MAX + 8];
+
+	snprintf(name, sizeof(name), "ridge:%s", function_name(fn));
+	fn->fds[FUNCTION_FD_STATE] = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fn->fds[FUNCTION_FD_STATE] < 0)
+		return error_set(e, errno, "memory for its state: %s", strerror(errno));
+	return 0;
+}
+
+int function_open(struct function *fn, struct error *e)
+{
+	const struct params *p = &fn->params;
+	const char *image = params_text(p, FUNCTION_IMAGE);
+	struct image_options options = {
+		.readonly = params_bool(p, FUNCTION_READONLY),
+		.direct = params_bool(p, FUNCTION_DIRECT),
+		.share = params_bool(p, FUNCTION_SHARE),
+	};
+	int err = 0;
+
+	if (image)
+		err = image_open(image, &options, &fn->fds[FUNCTION_FD_BACKEND], e);
+	if (!err)
+		err = open_state(fn, e);
+	if (!err && params_driver_serves(params_text(p, FUNCTION_DRIVER), e) > 0)
+		err = function_open_socket(fn, e);
+	return err;
+}
+
+int function_spec(const struct params *p, char spec[IPC_SPEC_MAX], struct error *e)
+{
+	struct json_object *json = params_json(p);
+	const char *text = json_object_to_json_string_ext(
+		json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	size_t len = strlen(text);
+	int err = 0;
+
+	if (len >= IPC_SPEC_MAX)
+		err = error_set(
+			e, E2BIG,
+			"the parameters have %zu characters, at most %d fit; give a shorter "
+			"path",
+			len, IPC_SPEC_MAX - 1);
+	else
+		memcpy(spec, text, len + 1);
+	json_object_put(json);
+	return err;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The calls function.*: see docs/json-rpc.md.
+ */
+#ifndef RIDGE_CONTROL_FUNCTIONS_H
+#define RIDGE_CONTROL_FUNCTIONS_H
+
+#include "control/control.h"
+
+void functions_create(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
+void functions_destroy(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
+void functions_bind(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/inventory.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "control/pf_process.h"
+#include "control/runtime.h"
+
+void inventory_end(struct pf *pf)
+{
+	struct control *ctl = pf->ctl;
+
+	if (!pf->adopting)
+		return;
+	pf->adopting = false;
+	if (--ctl->adopting == 0 && ctl->adopted)
+		ctl->adopted(ctl);
+}
+
+static void info_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct pf *pf = request->owner;
+	const struct ipc_pf_info *info = ipc_reply_body(reply, sizeof(*info));
+	struct error e;
+
+	if (reply->event != IPC_DONE)
+		return;
+	if (info && info->name[0] == '\0') {
+		/* Its ridged ended between starting it and telling it what to be. */
+		pf_kill(pf, "it was never set up");
+		return;
+	}
+	if (!info || pf_update(pf, info)) {
+		log_err("PF %s: its answer makes no sense: %s", pf->name, reply->text);
+		return;
+	}
+	if (info->pid != pf->pid)
+		log_debug("PF %s says that it is process %d; it is %d", pf->name, (int)info->pid,
+			  (int)pf->pid);
+	params_free(&pf->params);
+	if (params_parse_text(&pf->params, &params_pf, info->spec, &e))
+		log_warn("PF %s: %s", pf->name, e.text);
+	pf->params.set = &params_pf;
+}
+
+/* A function that this ridged does not know yet. */
+static struct function *function_found(struct pf *pf, const struct ipc_function_info *info)
+{
+	struct params params;
+	struct function *fn = NULL;
+	struct error e;
+
+	if (registry_function(pf->ctl, info->name)) {
+		log_err("PF %s has a function %s, and so has another PF", pf->name, info->name);
+		return NULL;
+	}
+	if (params_parse_text(&params, &params_function, info->spec, &e)) {
+		log_warn("%s: %s", info->name, e.text);
+		params = (struct params){ .set = &params_function };
+	}
+	if (params_set(&params, FUNCTION_NAME, info->name) ||
+	    params_set(&params, FUNCTION_TYPE, info->type) ||
+	    params_set(&params, FUNCTION_DRIVER, info->driver) || function_new(pf, &params, &fn))
+		log_err("%s: out of memory", info->name);
+	params_free(&params);
+	return fn;
+}
+
+static void function_take_fds(struct function *fn, const struct ipc_function_info *info,
+			      struct ipc_reply *reply)
+{
+	size_t next = 0;
+
+	for (unsigned i = 0; i < FUNCTION_FDS; i++) {
+		fd_close(&fn->fds[i]);
+		if ((info->fds & (1u << i)) && next < reply->nfds)
+			fn->fds[i] = fd_take(&reply->fds[next++]);
+	}
+}
+
+static void function_listed(struct pf *pf, const struct ipc_function_info *info,
+			    struct ipc_reply *reply)
+{
+	struct function *fn;
+	struct error e;
+
+	if (!function_info_ok(info)) {
+		log_err("PF %s lists a function that makes no sense", pf->name);
+		return;
+	}
+	fn = registry_function(pf->ctl, info->name);
+	if (!fn || fn->pf != pf)
+		fn = function_found(pf, info);
+	if (!fn || function_update(fn, info))
+		return;
+	function_take_fds(fn, info, reply);
+	fn->seen = true;
+	fn->phase = FUNCTION_READY;
+	if (info->fds & IPC_FD_LISTEN)
+		runtime_socket(pf->ctl->runtime_dir, "functions", info->name, fn->socket,
+			       sizeof(fn->socket), &e);
+	else
+		function_unlink_socket(fn);
+}
+
+static void list_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct pf *pf = request->owner;
+	const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+	struct function *fn, *tmp;
+
+	if (reply->event == IPC_PART) {
+		if (info)
+			function_listed(pf, info, reply);
+		return;
+	}
+	if (reply->event != IPC_DONE)
+		return;
+	if (reply->error) {
+		log_err("PF %s does not list its functions: %s", pf->name, reply->text);
+	} else {
+		list_for_each_safe (fn, tmp, &pf->functions, node) {
+			/* Never made, or ended after all, when the connection was lost. */
+			if (!fn->seen)
+				function_free(fn);
+		}
+		if (pf->phase == PF_STARTING)
+			pf->phase = PF_READY;
+		log_info("PF %s: found, pid %d, %u functions", pf->name, (int)pf->pid,
+			 pf->nfunctions);
+	}
+	inventory_end(pf);
+}
+
+void inventory_take(struct pf *pf)
+{
+	struct ipc_function_list list = { .flags = IPC_LIST_FDS };
+	struct function *fn;
+
+	if (!pf->adopting) {
+		pf->adopting = true;
+		pf->ctl->adopting++;
+	}
+	list_for_each (fn, &pf->functions, node)
+		fn->seen = false;
+	if (ipc_link_send(&pf->link, IPC_PF_INFO, NULL, 0, NULL, 0, IPC_DEADLINE_READ_MS, info_done,
+			  pf) ||
+	    ipc_link_send(&pf->link, IPC_FUNCTION_LIST, &list, sizeof(list), NULL, 0,
+			  IPC_DEADLINE_READ_MS, list_done, pf))
+		log_err("PF %s: cannot be asked what it has", pf->name);
+}

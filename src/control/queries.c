@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/queries.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/pf_process.h"
+
+struct query {
+	struct control *ctl;
+	struct jsonrpc_call *call;
+	unsigned pending;
+	char name[IPC_NAME_MAX];                            /* of the one function, or empty */
+	char pf[IPC_NAME_MAX];                              /* of the one PF, or empty */
+	struct json_object *(*render)(struct control *ctl); /* of all */
+};
+
+/* Of what a request was about; by name, as it may be gone when the answer comes. */
+struct query_part {
+	struct query *query; /* NULL: answered already */
+	struct control *ctl;
+	char pf[IPC_NAME_MAX];
+};
+
+static void query_answer(struct query *q)
+{
+	struct function *fn;
+	struct error e;
+	char what[IPC_NAME_MAX + 8];
+
+	if (!q->name[0]) {
+		jsonrpc_reply(q->call, q->render(q->ctl));
+		return;
+	}
+	fn = registry_function(q->ctl, q->name);
+	if (fn) {
+		jsonrpc_reply(q->call, function_json(fn));
+		return;
+	}
+	snprintf(what, sizeof(what), "show %s", q->name);
+	error_set(&e, ENOENT, "it is gone; make it again");
+	methods_fail(q->call, what, &e);
+}
+
+static void query_put(struct query *q)
+{
+	if (--q->pending)
+		return;
+	query_answer(q);
+	free(q);
+}
+
+static void part_take(struct query_part *part, const struct ipc_reply *reply, uint16_t type)
+{
+	struct pf *pf = registry_pf(part->ctl, part->pf);
+
+	if (!pf)
+		return;
+	if (type == IPC_PF_INFO) {
+		const struct ipc_pf_info *info = ipc_reply_body(reply, sizeof(*info));
+
+		if (info)
+			pf_update(pf, info);
+	} else {
+		const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+		struct function *fn = info && function_info_ok(info)
+					      ? registry_function(part->ctl, info->name)
+					      : NULL;
+
+		if (fn && fn->pf == pf && fn->phase == FUNCTION_READY)
+			function_update(fn, info);
+	}
+}
+
+static void part_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct query_part *part = request->owner;
+	struct query *q = part->query;
+
+	part_take(part, reply, request->type);
+	if (reply->event == IPC_PART)
+		return;
+	part->query = NULL;
+	if (reply->event != IPC_LATE)
+		free(part);
+	if (!q)
+		return;
+	/* The flag is what the answer shows, so it must not come after it. */
+	if (reply->event == IPC_LATE)
+		request->link->late(request->link);
+	query_put(q);
+}
+
+static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const void *body,
+		       size_t len)
+{
+	struct query_part *part;
+
+	/* One that did not answer still has a question, and its answer will end this state. */
+	part = pf->unresponsive ? NULL : calloc(1, sizeof(*part));
+	if (!part)
+		return;
+	part->query = q;
+	q->pending++;
+	part->ctl = q->ctl;
+	memcpy(part->pf, pf->name, sizeof(part->pf));
+	if (!ipc_link_send(&pf->link, type, body, len, NULL, 0, IPC_DEADLINE_READ_MS, part_done,
+			   part))
+		return;
+	q->pending--;
+	free(part);
+}
+
+static struct query *query_new(struct control *ctl, struct jsonrpc_call *call)
+{
+	struct query *q = calloc(1, sizeof(*q));
+	struct error e;
+
+	if (!q) {
+		error_set(&e, ENOMEM, "out of memory");
+		jsonrpc_fail(call, &e);
+		return NULL;
+	}
+	q->ctl = ctl;
+	q->call = call;
+	q->pending = 1;
+	return q;
+}
+
+void query_function(struct control *ctl, struct function *fn, struct jsonrpc_call *call)
+{
+	struct query *q = query_new(ctl, call);
+	struct ipc_function_name name = { 0 };
+
+	if (!q)
+		return;
+	snprintf(name.name, sizeof(name.name), "%s", function_name(fn));
+	memcpy(q->name, name.name, sizeof(q->name));
+	query_send(q, fn->pf, IPC_FUNCTION_INFO, &name, sizeof(name));
+	query_put(q);
+}
+
+void queries_function_show(struct control *ctl, struct jsonrpc_call *call,
+			   struct json_object *params)
+{
+	static const char *const members[] = { "name", NULL };
+	struct function *fn;
+	char what[96], names[256];
+	const char *name;
+	struct error e;
+
+	if (params_strings(params, members, (const char **[]){ &name }, &e)) {
+		methods_fail(call, "show", &e);
+		return;
+	}
+	snprintf(what, sizeof(what), "show %.64s", name);
+	fn = registry_function(ctl, name);
+	if (!fn || fn->phase == FUNCTION_CREATING) {
+		registry_function_names(ctl, names, sizeof(names));
+		if (fn)
+			error_set(&e, EBUSY, "it is being created; try again when that is done");
+		else
+			error_set(&e, ENOENT, "there is no such function; %s", names);
+		methods_fail(call, what, &e);
+		return;
+	}
+	query_function(ctl, fn, call);
+}
+
+static bool no_params(struct jsonrpc_call *call, const char *what, struct json_object *params)
+{
+	static const char *const none[] = { NULL };
+	struct error e;
+
+	if (!params ||
+	    (json_object_is_type(params, json_type_array) && json_object_array_length(params) == 0))
+		return true;
+	if (!params_strings(params, none, NULL, &e))
+		return true;
+	methods_fail(call, what, &e);
+	return false;
+}
+
+void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
+			   struct json_object *params)
+{
+	struct ipc_function_list list = { 0 };
+	struct query *q = no_params(call, "list", params) ? query_new(ctl, call) : NULL;
+	struct pf *pf;
+
+	if (!q)
+		return;
+	q->render = functions_json;
+	list_for_each (pf, &ctl->pfs, node)
+		if (pf->nfunctions)
+			query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list));
+	query_put(q);
+}
+
+void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
+{
+	struct query *q = no_params(call, "pf list", params) ? query_new(ctl, call) : NULL;
+	struct pf *pf;
+
+	if (!q)
+		return;
+	q->render = pfs_json;
+	list_for_each (pf, &ctl->pfs, node)
+		query_send(q, pf, IPC_PF_INFO, NULL, 0);
+	query_put(q);
+}

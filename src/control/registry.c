@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+struct pf *registry_pf(struct control *ctl, const char *name)
+{
+	struct pf *pf;
+
+	list_for_each (pf, &ctl->pfs, node)
+		if (!strcmp(pf->name, name))
+			return pf;
+	return NULL;
+}
+
+struct function *registry_function(struct control *ctl, const char *name)
+{
+	struct function *fn;
+	struct pf *pf;
+
+	list_for_each (pf, &ctl->pfs, node)
+		list_for_each (fn, &pf->functions, node)
+			if (!strcmp(function_name(fn), name))
+				return fn;
+	return NULL;
+}
+
+int pf_usable(const struct pf *pf, struct error *e)
+{
+	if (pf->phase == PF_STOPPING)
+		return error_set(e, EBUSY, "PF %s is being ended; try again when it is gone",
+				 pf->name);
+	if (pf->link.lfd.fd < 0 || pf->adopting)
+		return error_set(
+			e, ETIMEDOUT,
+			"PF %s (pid %d) does not answer; try again, or look at its process",
+			pf->name, (int)pf->pid);
+	return 0;
+}
+
+static void names_add(char *text, size_t len, const char *name)
+{
+	size_t used = strlen(text);
+
+	if (used + strlen(name) + 8 < len)
+		snprintf(text + used, len - used, "%s%s", used ? ", " : "there is ", name);
+	else if (len - used > 5 && used && text[used - 1] != '.')
+		snprintf(text + used, len - used, ", ...");
+}
+
+void registry_function_names(struct control *ctl, char *text, size_t len)
+{
+	struct function *fn;
+	struct pf *pf;
+
+	text[0] = '\0';
+	list_for_each (pf, &ctl->pfs, node)
+		list_for_each (fn, &pf->functions, node)
+			names_add(text, len, function_name(fn));
+	if (!text[0])
+		snprintf(text, len, "there is none");
+}
+
+void registry_pf_names(struct control *ctl, char *text, size_t len)
+{
+	struct pf *pf;
+
+	text[0] = '\0';
+	list_for_each (pf, &ctl->pfs, node)
+		names_add(text, len, pf->name);
+	if (!text[0])
+		snprintf(text, len, "there is none");
+}
+
+int function_new(struct pf *pf, const struct params *params, struct function **out)
+{
+	struct function *fn = calloc(1, sizeof(*fn));
+
+	if (!fn)
+		return -ENOMEM;
+	if (params_copy(&fn->params, params)) {
+		free(fn);
+		return -ENOMEM;
+	}
+	fn->pf = pf;
+	fn->seen = true;
+	for (size_t i = 0; i < FUNCTION_FDS; i++)
+		fn->fds[i] = -1;
+	list_add_tail(&pf->functions, &fn->node);
+	pf->nfunctions++;
+	*out = fn;
+	return 0;
+}
+
+void function_unlink_socket(struct function *fn)
+{
+	if (fn->socket[0])
+		unlink(fn->socket);
+	fn->socket[0] = '\0';
+}
+
+void function_free(struct function *fn)
+{
+	function_unlink_socket(fn);
+	fd_close_all(fn->fds, FUNCTION_FDS);
+	list_del(&fn->node);
+	fn->pf->nfunctions--;
+	params_free(&fn->params);
+	free(fn);
+}
+
+const char *function_name(const struct function *fn)
+{
+	return params_text(&fn->params, FUNCTION_NAME);
+}
+
+uint32_t function_fds(const struct function *fn, int fds[FUNCTION_FDS], size_t *n)
+{
+	uint32_t bits = 0;
+
+	*n = 0;
+	for (unsigned i = 0; i < FUNCTION_FDS; i++) {
+		if (fn->fds[i] < 0)
+			continue;
+		fds[(*n)++] = fn->fds[i];
+		bits |= 1u << i;
+	}
+	return bits;
+}
+
+bool function_info_ok(const struct ipc_function_info *info)
+{
+	struct error e;
+
+	return ipc_string_ok(info->name, sizeof(info->name)) && !params_name_wrong(info->name) &&
+	       ipc_string_ok(info->type, sizeof(info->type)) &&
+	       ipc_string_ok(info->driver, sizeof(info->driver)) &&
+	       params_driver_serves(info->driver, &e) >= 0 &&
+	       ipc_string_ok(info->text, sizeof(info->text)) &&
+	       ipc_string_ok(info->spec, sizeof(info->spec)) && info->state <= IPC_STATE_FAULTED;
+}
+
+int function_update(struct function *fn, const struct ipc_function_info *info)
+{
+	if (!function_info_ok(info) || strcmp(info->name, function_name(fn)) != 0)
+		return -EPROTO;
+	if (params_set(&fn->params, FUNCTION_DRIVER, info->driver))
+		return -ENOMEM;
+	fn->slot = info->slot;
+	fn->rid = info->rid;
+	fn->state = info->state;
+	fn->peer_pid = info->peer_pid;
+	memcpy(fn->text, info->text, sizeof(fn->text));
+	error_clean_text(fn->text);
+	fn->counters = info->counters;
+	return 0;
+}
+
+static struct json_object *string_or_null(const char *text)
+{
+	return text && text[0] ? json_object_new_string(text) : NULL;
+}
+
+static struct json_object *rid_json(uint16_t rid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%02x:%02x.%x", rid >> 8, (rid >> 3) & 0x1f, rid & 7);
+	return json_object_new_string(text);
+}
+
+static struct json_object *counters_json(const struct counters *counters)
+{
+	static const char *const names[COUNTER_COUNT] = {
+#define X(name) #name,
+		COUNTERS(X)
+#undef X
+	};
+	struct json_object *object = json_object_new_object();
+
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		json_object_object_add(object, names[i],
+				       json_object_new_uint64(counters->value[i]));
+	return object;
+}
+
+static const char *function_state(const struct function *fn)
+{
+	static const char *const names[] = {
+		[IPC_STATE_IDLE] = "idle",
+		[IPC_STATE_CONNECTED] = "connected",
+		[IPC_STATE_DRAINING] = "draining",
+		[IPC_STATE_FAULTED] = "faulted",
+	};
+
+	return fn->pf->unresponsive ? "unresponsive" : names[fn->state];
+}
+
+struct json_object *function_json(const struct function *fn)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(function_name(fn)));
+	json_object_object_add(o, "type",
+			       json_object_new_string(params_text(&fn->params, FUNCTION_TYPE)));
+	json_object_object_add(o, "rid", rid_json(fn->rid));
+	json_object_object_add(o, "slot", json_object_new_int64(fn->slot));
+	json_object_object_add(o, "pf", json_object_new_string(fn->pf->name));
+	json_object_object_add(o, "pid", json_object_new_int(fn->pf->pid));
+	json_object_object_add(o, "driver",
+			       json_object_new_string(params_text(&fn->params, FUNCTION_DRIVER)));
+	json_object_object_add(o, "socket", string_or_null(fn->socket));
+	json_object_object_add(o, "device", NULL);
+	json_object_object_add(o, "state", json_object_new_string(function_state(fn)));
+	json_object_object_add(o, "text", string_or_null(fn->text));
+	json_object_object_add(o, "peer_pid",
+			       fn->peer_pid ? json_object_new_int(fn->peer_pid) : NULL);
+	json_object_object_add(o, "params", params_json(&fn->params));
+	json_object_object_add(o, "counters", counters_json(&fn->counters));
+	return o;
+}
+
+struct json_object *functions_json(struct control *ctl)
+{
+	struct json_object *array = json_object_new_array();
+	struct function *fn;
+	struct pf *pf;
+
+	list_for_each (pf, &ctl->pfs, node)
+		list_for_each (fn, &pf->functions, node)
+			if (fn->phase != FUNCTION_CREATING)
+				json_object_array_add(array, function_json(fn));
+	return array;
+}
+
+static const char *pf_state(const struct pf *pf)
+{
+	static const char *const names[] = {
+		[PF_STARTING] = "starting",
+		[PF_READY] = "ready",
+		[PF_STOPPING] = "stopping",
+	};
+
+	return pf->unresponsive ? "unresponsive" : names[pf->phase];
+}
+
+struct json_object *pf_json(const struct pf *pf)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *commands = json_object_new_array();
+
+	for (unsigned i = 0; i < 2; i++)
+		json_object_array_add(commands, json_object_new_uint64(pf->admin_commands[i]));
+	json_object_object_add(o, "name", json_object_new_string(pf->name));
+	json_object_object_add(o, "type", string_or_null(pf->type));
+	json_object_object_add(o, "rid", rid_json(pf->rid));
+	json_object_object_add(o, "pid", json_object_new_int(pf->pid));
+	json_object_object_add(o, "state", json_object_new_string(pf_state(pf)));
+	json_object_object_add(o, "functions", json_object_new_int64(pf->nfunctions));
+	json_object_object_add(o, "max_vfs", json_object_new_int64(pf->max_vfs));
+	json_object_object_add(o, "admin_commands", commands);
+	return o;
+}
+
+struct json_object *pfs_json(struct control *ctl)
+{
+	struct json_object *array = json_object_new_array();
+	struct pf *pf;
+
+	list_for_each (pf, &ctl->pfs, node)
+		json_object_array_add(array, pf_json(pf));
+	return array;
+}

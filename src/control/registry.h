@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What exists: PFs, and functions by PF. Who may change what is in control.h.
+ */
+#ifndef RIDGE_CONTROL_REGISTRY_H
+#define RIDGE_CONTROL_REGISTRY_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/control.h"
+#include "control/ipc_link.h"
+#include "control/params.h"
+#include "control/sockets.h"
+
+enum pf_phase { PF_STARTING, PF_READY, PF_STOPPING };
+
+struct pf {
+	struct list node; /* in control.pfs */
+	struct control *ctl;
+	char name[IPC_NAME_MAX];
+	char type[IPC_WORD_MAX]; /* empty: the process did not say yet */
+	char path[SOCKET_PATH_MAX];
+	enum pf_phase phase;
+	bool unresponsive; /* the last deadline passed without a sign of life */
+	bool adopting;     /* counted in control.adopting */
+	pid_t pid;
+	int pidfd;
+	struct loop_fd exited;
+	struct ipc_link link;
+	struct loop_timer timer; /* PF_STOPPING: kill it; else: connect again */
+	struct list functions;
+	unsigned nfunctions;
+	struct params params;
+	uint32_t max_vfs;
+	uint16_t rid;
+	uint64_t admin_commands[2];
+	struct jsonrpc_call *add_call;    /* pf.add that waits for the first reply */
+	struct jsonrpc_call *remove_call; /* pf.remove that waits for the exit */
+	char why[ERROR_TEXT_MAX];         /* why it is being ended by us, or empty */
+};
+
+enum function_phase { FUNCTION_CREATING, FUNCTION_READY, FUNCTION_BINDING, FUNCTION_DESTROYING };
+
+/* Descriptors by IPC_FD_* bit, in the order in which messages carry them. */
+enum function_fd { FUNCTION_FD_STATE, FUNCTION_FD_LISTEN, FUNCTION_FD_BACKEND, FUNCTION_FDS };
+
+struct function {
+	struct list node; /* in pf.functions */
+	struct pf *pf;
+	enum function_phase phase;
+	struct params params;         /* always with type, name and driver */
+	char socket[SOCKET_PATH_MAX]; /* empty: none */
+	int fds[FUNCTION_FDS];        /* -1: none */
+	bool seen;                    /* in the inventory that is being taken */
+	/* As the PF process told last. */
+	uint32_t slot;
+	uint16_t rid;
+	uint16_t state; /* enum ipc_function_state */
+	pid_t peer_pid;
+	char text[IPC_TEXT_MAX];
+	struct counters counters;
+};
+
+struct pf *registry_pf(struct control *ctl, const char *name);
+struct function *registry_function(struct control *ctl, const char *name);
+
+/*
+ * Whether requests can be sent to a PF now. Returns 0, or a negative errno with e set.
+ */
+int pf_usable(const struct pf *pf, struct error *e);
+
+/* The names of existing functions or PFs as a short list for people; "there is none" without any.
+ */
+void registry_function_names(struct control *ctl, char *text, size_t len);
+void registry_pf_names(struct control *ctl, char *text, size_t len);
+
+/* Makes a function without descriptors on a PF. params is copied. Returns 0 or -ENOMEM. */
+int function_new(struct pf *pf, const struct params *params, struct function **fn);
+
+/* Closes its descriptors, removes its socket, and frees it. */
+void function_free(struct function *fn);
+
+void function_unlink_socket(struct function *fn);
+
+const char *function_name(const struct function *fn);
+
+/* IPC_FD_* of the descriptors it has, which are copied to fds in order. */
+uint32_t function_fds(const struct function *fn, int fds[FUNCTION_FDS], size_t *n);
+
+/*
+ * Takes over what a PF process says about a function that it was asked about. Returns 0, or
+ * -EPROTO when it makes no sense (nothing is changed then).
+ */
+int function_update(struct function *fn, const struct ipc_function_info *info);
+
+/* Whether the strings and words of an info can be trusted to be that. */
+bool function_info_ok(const struct ipc_function_info *info);
+
+struct json_object *function_json(const struct function *fn);
+struct json_object *functions_json(struct control *ctl); /* those that are not being created */
+struct json_object *pf_json(const struct pf *pf);
+struct json_object *pfs_json(struct control *ctl);
+
+#endif

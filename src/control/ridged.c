@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "control/control.h"
+#include "control/pf_process.h"
+#include "control/runtime.h"
+#include "control/server.h"
+
+#define CONTROL_BACKLOG 128
+#define INVENTORY_MS    5000 /* how long PF processes have to say what they have */
+
+const char *argp_program_version = "ridged " RIDGE_VERSION;
+
+struct options {
+	const char *runtime_dir;
+	const char *group;
+	bool verbose;
+};
+
+/* The daemon: control.h's part of it, and what only its start and end are about. */
+struct daemon {
+	struct control ctl;
+	struct loop_fd signals;
+	struct loop_timer inventory;
+	bool ready;
+	int lock;
+};
+
+static const struct argp_option option_table[] = {
+	{ "runtime-dir", 'd', "DIR", 0,
+	  "Directory for sockets (default: $RIDGE_RUNTIME_DIR, or /run/ridge as root, or "
+	  "$XDG_RUNTIME_DIR/ridge)",
+	  0 },
+	{ "group", 'g', "GROUP", 0, "Let members of GROUP control ridged, too", 0 },
+	{ "verbose", 'v', NULL, 0, "Log more", 0 },
+	{ 0 },
+};
+
+static error_t option_parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'd':
+		options->runtime_dir = arg;
+		return 0;
+	case 'g':
+		options->group = arg;
+		return 0;
+	case 'v':
+		options->verbose = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp_table = {
+	.options = option_table,
+	.parser = option_parse,
+	.doc = "The daemon that makes PCI functions on demand.\v"
+	       "SIGTERM ends ridged alone: functions and their PF processes go on, and the next "
+	       "ridged finds them. `ridge shutdown' ends everything.",
+};
+
+struct leftovers {
+	struct control *ctl;
+	bool complete; /* every PF process said what it has */
+};
+
+/* A socket of a function that nobody has. */
+static void leftover(void *arg, const char *name)
+{
+	const struct leftovers *l = arg;
+	char path[SOCKET_PATH_MAX];
+	struct error e;
+
+	if (registry_function(l->ctl, name) ||
+	    runtime_socket(l->ctl->runtime_dir, "functions", name, path, sizeof(path), &e))
+		return;
+	log_warn("%s: no function has this socket%s", path, l->complete ? "; removing it" : "");
+	if (l->complete)
+		unlink(path);
+}
+
+static void daemon_ready(struct daemon *d)
+{
+	struct leftovers l = { .ctl = &d->ctl, .complete = true };
+	unsigned npfs = 0, nfunctions = 0;
+	struct pf *pf;
+
+	loop_timer_cancel(&d->inventory);
+	list_for_each (pf, &d->ctl.pfs, node) {
+		npfs++;
+		nfunctions += pf->nfunctions;
+		if (pf->phase == PF_STARTING)
+			l.complete = false;
+	}
+	runtime_each(d->ctl.runtime_dir, "functions", leftover, &l);
+	if (server_start(d->ctl.server)) {
+		log_err("the control socket cannot be watched");
+		loop_stop(d->ctl.loop);
+		return;
+	}
+	d->ready = true;
+	printf("ridged: ready in %s: %u PFs, %u functions\n", d->ctl.runtime_dir, npfs, nfunctions);
+	fflush(stdout);
+	sd_notify(1, "READY=1");
+}
+
+static void daemon_adopted(struct control *ctl)
+{
+	struct daemon *d = container_of(ctl, struct daemon, ctl);
+
+	if (!d->ready)
+		daemon_ready(d);
+}
+
+static void inventory_timer(struct loop_timer *timer)
+{
+	struct daemon *d = container_of(timer, struct daemon, inventory);
+	struct pf *pf;
+
+	list_for_each (pf, &d->ctl.pfs, node)
+		if (pf->adopting) {
+			log_warn("PF %s (pid %d) does not answer: going on without", pf->name,
+				 (int)pf->pid);
+			pf->unresponsive = true;
+		}
+	daemon_ready(d);
+}
+
+static void found(void *arg, const char *name)
+{
+	pf_find(arg, name);
+}
+
+static void signal_event(struct loop_fd *lfd, uint32_t events)
+{
+	struct daemon *d = container_of(lfd, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(lfd->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		log_info("%s: ending; PF processes go on", strsignal((int)info.ssi_signo));
+		loop_stop(d->ctl.loop);
+	}
+}
+
+static int signals_open(struct daemon *d)
+{
+	sigset_t set;
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : loop_fd_add(d->ctl.loop, &d->signals, fd, EPOLLIN, signal_event);
+}
+
+/* Three descriptors per function are more than the usual soft limit lets us have. */
+static void limits_raise(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* The control socket: from systemd, or made here in place of one that a killed ridged left. */
+static int control_socket(struct daemon *d, gid_t group, int *fd, struct error *e)
+{
+	struct socket_access access = { (uid_t)-1, group, group == (gid_t)-1 ? 0600 : 0660 };
+
+	if (sd_listen_fds(1) == 1) {
+		*fd = SD_LISTEN_FDS_START;
+		return 0;
+	}
+	if (asprintf(&d->ctl.socket_path, "%s/ridged.sock", d->ctl.runtime_dir) < 0)
+		return error_set(e, ENOMEM, "out of memory");
+	unlink(d->ctl.socket_path);
+	return socket_listen(d->ctl.socket_path, SOCK_STREAM, CONTROL_BACKLOG, &access, fd, e);
+}
+
+static int daemon_open(struct daemon *d, const struct options *options, struct error *e)
+{
+	char *dir = options->runtime_dir ? strdup(options->runtime_dir) : runtime_default(e);
+	gid_t group = (gid_t)-1;
+	int err, fd;
+
+	if (!dir)
+		return -e->err;
+	d->ctl.runtime_dir = runtime_open(dir, &d->lock, e);
+	free(dir);
+	if (!d->ctl.runtime_dir)
+		return -e->err;
+	err = loop_new(&d->ctl.loop);
+	if (!err)
+		err = signals_open(d);
+	if (err)
+		return error_set(e, -err, "%s", strerror(-err));
+	if (options->group)
+		err = socket_group(options->group, &group, e);
+	if (!err)
+		err = control_socket(d, group, &fd, e);
+	if (err)
+		return err;
+	err = server_new(&d->ctl, fd, group, &d->ctl.server);
+	return err ? error_set(e, -err, "%s", strerror(-err)) : 0;
+}
+
+/* PFs before clients: nobody sees half an inventory. */
+static void daemon_find(struct daemon *d)
+{
+	runtime_each(d->ctl.runtime_dir, "pf", found, &d->ctl);
+	if (d->ctl.adopting || !list_empty(&d->ctl.pfs))
+		loop_timer_set(d->ctl.loop, &d->inventory, INVENTORY_MS, inventory_timer);
+	else
+		daemon_ready(d);
+}
+
+static void daemon_close(struct daemon *d)
+{
+	struct control *ctl = &d->ctl;
+	struct pf *pf, *tmp;
+	int fd = d->signals.fd;
+
+	server_free(ctl->server);
+	list_for_each_safe (pf, tmp, &ctl->pfs, node)
+		pf_forget(pf);
+	if (ctl->socket_path)
+		unlink(ctl->socket_path);
+	if (ctl->stopping)
+		runtime_close(ctl->runtime_dir);
+	if (ctl->loop) {
+		loop_timer_cancel(&d->inventory);
+		loop_fd_del(ctl->loop, &d->signals);
+		fd_close(&fd);
+		loop_free(ctl->loop);
+	}
+	fd_close(&d->lock);
+	free(ctl->socket_path);
+	free(ctl->runtime_dir);
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon d = { .signals.fd = -1, .lock = -1 };
+	struct options options = { 0 };
+	struct error e = { .text = "out of memory" };
+	int err;
+
+	argp_err_exit_status = 2;
+	argp_parse(&argp_table, argc, argv, 0, NULL, &options);
+	log_open("ridged", options.verbose ? LOG_DEBUG : LOG_INFO);
+	limits_raise();
+	list_init(&d.ctl.pfs);
+	d.ctl.adopted = daemon_adopted;
+	err = daemon_open(&d, &options, &e);
+	if (err) {
+		fprintf(stderr, "ridged: %s\n", e.text);
+	} else {
+		daemon_find(&d);
+		err = loop_run(d.ctl.loop);
+	}
+	daemon_close(&d);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "control/buffer.h"
+
+#define READ_SIZE       65536
+#define ACCEPT_BATCH    16
+#define ACCEPT_RETRY_MS 100
+#define GROUPS_MAX      1024
+
+struct server {
+	struct control *ctl;
+	struct loop_fd listener;
+	struct loop_timer retry;
+	int listen_fd;
+	gid_t group;
+	unsigned nclients;
+	struct list clients;
+};
+
+struct client {
+	struct list node;
+	struct server *srv;
+	struct jsonrpc rpc;
+	struct loop_fd lfd;
+	struct loop_work work; /* everything happens in client_run() */
+	struct loop_timer stalled;
+	struct buffer in;  /* received, not yet fed */
+	struct buffer out; /* not yet sent */
+	bool eof;          /* it will say no more, but may still read */
+	bool refused;      /* it is told why, and that is all */
+	bool broken;
+};
+
+static void client_free(struct client *c)
+{
+	int fd = c->lfd.fd;
+
+	loop_work_cancel(&c->work);
+	loop_timer_cancel(&c->stalled);
+	loop_fd_del(c->srv->ctl->loop, &c->lfd);
+	fd_close(&fd);
+	jsonrpc_close(&c->rpc);
+	buffer_free(&c->in);
+	buffer_free(&c->out);
+	list_del(&c->node);
+	c->srv->nclients--;
+	free(c);
+}
+
+static void client_stalled(struct loop_timer *timer)
+{
+	struct client *c = container_of(timer, struct client, stalled);
+
+	log_warn("client %s does not read its answers: closing its connection", c->rpc.who);
+	client_free(c);
+}
+
+static void client_flush(struct client *c)
+{
+	while (buffer_len(&c->out)) {
+		ssize_t n = send(c->lfd.fd, buffer_data(&c->out), buffer_len(&c->out),
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			c->broken = true;
+		if (n < 0)
+			break;
+		buffer_take(&c->out, (size_t)n);
+		loop_timer_cancel(&c->stalled);
+	}
+	if (buffer_len(&c->out) && !loop_timer_armed(&c->stalled))
+		loop_timer_set(c->srv->ctl->loop, &c->stalled, SERVER_STALL_MS, client_stalled);
+}
+
+static bool client_full(struct jsonrpc *rpc)
+{
+	struct client *c = container_of(rpc, struct client, rpc);
+
+	return c->broken || buffer_len(&c->out) > SERVER_PENDING_HIGH;
+}
+
+static void client_feed(struct client *c)
+{
+	size_t used;
+
+	if (!buffer_len(&c->in) || c->refused)
+		return;
+	used = jsonrpc_feed(&c->rpc, buffer_data(&c->in), buffer_len(&c->in));
+	buffer_take(&c->in, used);
+}
+
+static bool client_wants_input(struct client *c)
+{
+	return !c->eof && !c->refused && !c->rpc.ended && buffer_len(&c->in) == 0;
+}
+
+/* A client is done when all it asked for is answered and it can or may ask for no more. */
+static bool client_done(struct client *c)
+{
+	if (c->broken)
+		return true;
+	if (buffer_len(&c->out))
+		return false;
+	if (c->refused || c->rpc.ended)
+		return true;
+	return c->eof && !buffer_len(&c->in) && !c->rpc.ncalls;
+}
+
+static void client_run(struct loop_work *work)
+{
+	struct client *c = container_of(work, struct client, work);
+
+	client_flush(c);
+	if (!c->broken)
+		client_feed(c);
+	if (!c->broken)
+		client_flush(c);
+	if (client_done(c)) {
+		client_free(c);
+		return;
+	}
+	/* What stopped the feeding is over, and nothing else would wake us. */
+	if (buffer_len(&c->in) && !buffer_len(&c->out) && c->rpc.ncalls < JSONRPC_CALLS_MAX)
+		loop_work_queue(c->srv->ctl->loop, &c->work, client_run);
+	loop_fd_mod(c->srv->ctl->loop, &c->lfd,
+		    (client_wants_input(c) ? EPOLLIN : 0u) | (buffer_len(&c->out) ? EPOLLOUT : 0u));
+}
+
+static void client_kick(struct client *c)
+{
+	loop_work_queue(c->srv->ctl->loop, &c->work, client_run);
+}
+
+static void client_progress(struct jsonrpc *rpc)
+{
+	client_kick(container_of(rpc, struct client, rpc));
+}
+
+static void client_send(struct jsonrpc *rpc, const char *text, size_t len)
+{
+	struct client *c = container_of(rpc, struct client, rpc);
+
+	if (buffer_len(&c->out) + len > SERVER_PENDING_MAX || buffer_append(&c->out, text, len)) {
+		log_warn("client %s: too many answers at once: closing its connection", rpc->who);
+		c->broken = true;
+	}
+	client_kick(c);
+}
+
+static void client_receive(struct client *c)
+{
+	char data[READ_SIZE];
+	ssize_t n = recv(c->lfd.fd, data, sizeof(data), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0 || (n > 0 && buffer_append(&c->in, data, (size_t)n)))
+		c->broken = true;
+	if (n == 0)
+		c->eof = true;
+}
+
+static void client_event(struct loop_fd *lfd, uint32_t events)
+{
+	struct client *c = container_of(lfd, struct client, lfd);
+
+	/* Both directions are closed: nobody is there for an answer. */
+	if (events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN))
+		c->broken = true;
+	else if ((events & EPOLLIN) && client_wants_input(c))
+		client_receive(c);
+	client_kick(c);
+}
+
+static const struct jsonrpc_ops client_ops = {
+	.call = methods_call,
+	.send = client_send,
+	.full = client_full,
+	.progress = client_progress,
+};
+
+/* Whether the peer is in the group, by its credentials when it connected. */
+static bool peer_in_group(int fd, gid_t gid, gid_t group)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t len = sizeof(groups);
+
+	if (group == (gid_t)-1)
+		return false;
+	if (gid == group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		return false;
+	for (size_t i = 0; i < len / sizeof(*groups); i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
+static bool peer_allowed(struct server *srv, int fd, const struct ucred *peer)
+{
+	return peer->uid == 0 || peer->uid == geteuid() || peer_in_group(fd, peer->gid, srv->group);
+}
+
+static void client_refuse(struct client *c, int err, const char *text)
+{
+	struct error e;
+
+	error_set(&e, err, "%s", text);
+	log_warn("client %s refused: %s", c->rpc.who, e.text);
+	c->refused = true;
+	jsonrpc_refuse(&c->rpc, &e);
+}
+
+static void client_new(struct server *srv, int fd)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	struct ucred peer = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	socklen_t len = sizeof(peer);
+
+	if (!c || jsonrpc_init(&c->rpc, &client_ops, srv->ctl)) {
+		free(c);
+		close(fd);
+		return;
+	}
+	c->srv = srv;
+	list_add_tail(&srv->clients, &c->node);
+	srv->nclients++;
+	if (loop_fd_add(srv->ctl->loop, &c->lfd, fd, EPOLLIN, client_event)) {
+		close(fd);
+		client_free(c);
+		return;
+	}
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	snprintf(c->rpc.who, sizeof(c->rpc.who), "uid %u, pid %d", peer.uid, (int)peer.pid);
+	if (!peer_allowed(srv, fd, &peer))
+		client_refuse(c, EACCES,
+			      "you may not control ridged; be its user, root, or in its --group");
+	else if (srv->nclients > SERVER_CLIENTS_MAX)
+		client_refuse(c, EAGAIN, "too many connections; close one and try again");
+}
+
+static void listener_event(struct loop_fd *lfd, uint32_t events);
+
+static void listener_retry(struct loop_timer *timer)
+{
+	struct server *srv = container_of(timer, struct server, retry);
+
+	server_start(srv);
+}
+
+static void listener_event(struct loop_fd *lfd, uint32_t events)
+{
+	struct server *srv = container_of(lfd, struct server, listener);
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		int fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+			return;
+		if (fd < 0) {
+			/* Without descriptors it stays readable: look again later. */
+			log_err("control socket: %s", strerror(errno));
+			loop_fd_del(srv->ctl->loop, &srv->listener);
+			loop_timer_set(srv->ctl->loop, &srv->retry, ACCEPT_RETRY_MS,
+				       listener_retry);
+			return;
+		}
+		client_new(srv, fd);
+	}
+}
+
+int server_new(struct control *ctl, int listen_fd, gid_t group, struct server **out)
+{
+	struct server *srv = calloc(1, sizeof(*srv));
+
+	if (!srv)
+		return -ENOMEM;
+	srv->ctl = ctl;
+	srv->listen_fd = listen_fd;
+	srv->listener.fd = -1;
+	srv->group = group;
+	list_init(&srv->clients);
+	*out = srv;
+	return 0;
+}
+
+int server_start(struct server *srv)
+{
+	return loop_fd_add(srv->ctl->loop, &srv->listener, srv->listen_fd, EPOLLIN, listener_event);
+}
+
+void server_free(struct server *srv)
+{
+	struct client *c, *tmp;
+
+	if (!srv)
+		return;
+	list_for_each_safe (c, tmp, &srv->clients, node) {
+		client_flush(c);
+		client_free(c);
+	}
+	loop_timer_cancel(&srv->retry);
+	loop_fd_del(srv->ctl->loop, &srv->listener);
+	fd_close(&srv->listen_fd);
+	free(srv);
+}

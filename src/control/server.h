@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Connections of clients to the control socket: who may have one, their buffers and their bounds.
+ * Whatever a client does costs its own connection at most.
+ */
+#ifndef RIDGE_CONTROL_SERVER_H
+#define RIDGE_CONTROL_SERVER_H
+
+#include "control/control.h"
+
+#define SERVER_CLIENTS_MAX 256
+
+/* Answers that a client did not read: beyond the first no more calls are taken from it. */
+#define SERVER_PENDING_HIGH (1u << 20)
+#define SERVER_PENDING_MAX  (64u << 20)
+#define SERVER_STALL_MS     30000 /* it read nothing for that long: its connection is closed */
+
+/*
+ * A server for clients on listen_fd (non-blocking; owned from here on). They must be root, our own
+ * user or, unless group is (gid_t)-1, a member of group. Returns 0 or a negative errno.
+ */
+int server_new(struct control *ctl, int listen_fd, gid_t group, struct server **srv);
+
+/* Begins to accept. Clients that came earlier wait in the backlog. */
+int server_start(struct server *srv);
+
+/* Sends what can be sent without waiting, and closes all connections. */
+void server_free(struct server *srv);
+
+#endif

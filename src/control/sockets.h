@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sockets in the runtime directory, made so that nobody can connect before owner, group and mode
+ * are as asked.
+ */
+#ifndef RIDGE_CONTROL_SOCKETS_H
+#define RIDGE_CONTROL_SOCKETS_H
+
+#include <sys/types.h>
+
+#include "control/error.h"
+
+/* A path that a socket can be bound to (sun_path with its NUL). */
+#define SOCKET_PATH_MAX 108
+
+struct socket_access {
+	uid_t uid; /* (uid_t)-1: as it is */
+	gid_t gid; /* (gid_t)-1: as it is */
+	mode_t mode;
+};
+
+/*
+ * Makes a non-blocking listening socket of the type (SOCK_STREAM, SOCK_SEQPACKET) at path. Returns
+ * 0, or a negative errno with e set; nothing is left at path then.
+ */
+int socket_listen(const char *path, int type, int backlog, const struct socket_access *access,
+		  int *fd, struct error *e);
+
+/*
+ * Connects a non-blocking socket. Returns 0 or the negative errno of connect(): -ECONNREFUSED when
+ * nobody listens, -EAGAIN when the listener's backlog is full.
+ */
+int socket_connect(const char *path, int type, int *fd);
+
+/* Looks up a user or group by name or number. Returns 0, or -ENOENT with e set. */
+int socket_user(const char *text, uid_t *uid, struct error *e);
+int socket_group(const char *text, gid_t *gid, struct error *e);
+
+#endif
