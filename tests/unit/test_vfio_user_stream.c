@@ -79,6 +79,19 @@ static void test_fd_boundaries(void **state)
 		step(f);
 		assert_false(f->vdev->maps[f->vdev->nmaps - 2].has_fd);
 		assert_true(f->vdev->maps[f->vdev->nmaps - 1].has_fd);
+		/* Each of two has one, and the second is there before the first is complete. */
+		map.address += 1 << 20;
+		put(two, 1, VFIO_USER_DMA_MAP, 0, &map, sizeof(map));
+		map.address += 1 << 20;
+		put(two + 48, 1, VFIO_USER_DMA_MAP, 0, &map, sizeof(map));
+		assert_int_equal(fd_send(fd, two, cut, &mem, 1, 0), cut);
+		step(f);
+		assert_int_equal(send(fd, two + cut, 48 - cut, 0), 48 - cut);
+		assert_int_equal(fd_send(fd, two + 48, 48, &mem, 1, 0), 48);
+		step(f);
+		assert_int_equal(f->vdev->maps[f->vdev->nmaps - 1].iova, map.address);
+		assert_true(f->vdev->maps[f->vdev->nmaps - 2].has_fd);
+		assert_true(f->vdev->maps[f->vdev->nmaps - 1].has_fd);
 		/* The same with the descriptor on the last piece, and a third message behind it. */
 		map.address += 1 << 20;
 		put(two, 1, VFIO_USER_DMA_MAP, 0, &map, sizeof(map));
