@@ -241,11 +241,15 @@ static bool connection_receive(struct connection *conn)
 		connection_violation(conn, "too many descriptors with a message");
 		return false;
 	}
-	if (n <= 0) {
+	if (n < 0) {
+		server_drop(conn->srv, LOG_INFO, strerror((int)-n));
+		return false;
+	}
+	if (!n) {
+		bool inside = conn->rx_len || conn->rx_skip;
+
 		server_drop(conn->srv, LOG_INFO,
-			    n                               ? strerror((int)-n)
-			    : conn->rx_len || conn->rx_skip ? "closed in the middle of a message"
-							    : "closed by the VMM");
+			    inside ? "closed in the middle of a message" : "closed by the VMM");
 		return false;
 	}
 	conn->rx_len += (size_t)n;

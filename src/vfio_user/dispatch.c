@@ -148,6 +148,11 @@ static void complete(struct connection *conn, int result)
 	const struct vfio_user_request *req = &conn->req;
 
 	loop_timer_cancel(&conn->timer);
+	if (result == -ETIMEDOUT) {
+		/* What should have stopped did not: its user must not go on as if it had. */
+		server_drop(conn->srv, LOG_WARNING, "the device did not finish in time");
+		return;
+	}
 	if (result)
 		connection_reply_error(conn, req, result);
 	else if (req->command == VFIO_USER_DMA_UNMAP)
@@ -189,16 +194,6 @@ static int do_access(struct connection *conn, const struct vfio_user_request *re
 	return err;
 }
 
-static void wait_timeout(struct loop_timer *timer)
-{
-	struct connection *conn = container_of(timer, struct connection, timer);
-
-	server_drop(conn->srv, LOG_WARNING,
-		    conn->req.command == VFIO_USER_DMA_UNMAP
-			    ? "I/O into memory to be unmapped did not end in time"
-			    : "I/O did not end in time for a reset");
-}
-
 static int do_wait(struct connection *conn, const struct vfio_user_request *req)
 {
 	struct vfio_device *vdev = conn->srv->vdev;
@@ -209,9 +204,7 @@ static int do_wait(struct connection *conn, const struct vfio_user_request *req)
 		err = vfio_device_dma_unmap(vdev, req->unmap.iova, req->unmap.size, &conn->wait);
 	else
 		err = vfio_device_reset(vdev, &conn->wait);
-	if (err == -EINPROGRESS)
-		loop_timer_set(conn->srv->loop, &conn->timer, VFIO_USER_IO_WAIT_MS, wait_timeout);
-	else if (!err && req->command == VFIO_USER_DMA_UNMAP)
+	if (!err && req->command == VFIO_USER_DMA_UNMAP)
 		unmap_reply(conn, req);
 	else if (!err)
 		connection_reply_done(conn, req, 0);
@@ -245,6 +238,19 @@ static int dispatch_command(struct connection *conn, const struct vfio_user_requ
 	}
 }
 
+/* QEMU gives up on a connection after 5 s without a reply; we do so before, and say why. */
+static void request_timeout(struct loop_timer *timer)
+{
+	struct connection *conn = container_of(timer, struct connection, timer);
+
+	server_drop(conn->srv, LOG_WARNING,
+		    conn->req.command == VFIO_USER_DMA_UNMAP
+			    ? "I/O into memory to be unmapped did not end in time"
+		    : conn->req.command == VFIO_USER_DEVICE_RESET
+			    ? "I/O did not end in time for a reset"
+			    : "a region access did not end in time");
+}
+
 int dispatch_request(struct connection *conn, const struct vfio_user_request *req, int *fds,
 		     size_t nfds, const char **why)
 {
@@ -258,6 +264,8 @@ int dispatch_request(struct connection *conn, const struct vfio_user_request *re
 	if (err == -EINPROGRESS) {
 		conn->req = *req;
 		conn->busy = true;
+		loop_timer_set(conn->srv->loop, &conn->timer, VFIO_USER_IO_WAIT_MS,
+			       request_timeout);
 	}
 	return err;
 }

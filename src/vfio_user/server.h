@@ -21,7 +21,7 @@
 #include "base/loop.h"
 #include "vfio/vfio.h"
 
-/* UNMAP and RESET wait at most this long for I/O: then the connection closes. */
+/* No request takes longer, whatever it waits for: the connection closes, DMA and all. */
 #define VFIO_USER_IO_WAIT_MS 3000
 
 struct vfio_user_server;

@@ -254,6 +254,27 @@ static void test_late_unmap_and_reset(void **state)
 	detach(f, fd);
 }
 
+/* A region access that never ends, and one that the device gave up on. */
+static void test_too_late_access(void **state)
+{
+	struct fixture *f = *state;
+	char data[4];
+	int fd = attach(f);
+
+	f->vdev->late_access = true;
+	assert_int_equal(do_access(f, fd, true, 0, 4, data), -EAGAIN);
+	stub_finish(f->vdev, -ETIMEDOUT);
+	assert_true(closed(f, fd));
+	detach(f, fd);
+	fd = attach(f);
+	assert_int_equal(do_access(f, fd, true, 0, 4, data), -EAGAIN);
+	pass(f, VFIO_USER_IO_WAIT_MS - 200);
+	assert_int_equal(vfio_user_server_state(f->srv), VFIO_USER_CONNECTED);
+	pass(f, 400);
+	assert_true(closed(f, fd));
+	detach(f, fd);
+}
+
 /* The client goes while the device works for it. */
 static void test_gone_while_busy(void **state)
 {
