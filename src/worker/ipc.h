@@ -26,22 +26,22 @@
 #define IPC_MESSAGE_MAX 8192
 #define IPC_FDS_MAX     8
 
-#define IPC_NAME_MAX    64   /* function and PF names, with the terminating NUL */
-#define IPC_WORD_MAX    32   /* type and driver names, with the terminating NUL */
-#define IPC_TEXT_MAX    256  /* one line for people, with the terminating NUL */
-#define IPC_SPEC_MAX    4096 /* the parameters as ridged was given them, with the terminating NUL */
+#define IPC_NAME_MAX 64   /* function and PF names, with the terminating NUL */
+#define IPC_WORD_MAX 32   /* type and driver names, with the terminating NUL */
+#define IPC_TEXT_MAX 256  /* one line for people, with the terminating NUL */
+#define IPC_SPEC_MAX 4096 /* the parameters as ridged was given them, with the terminating NUL */
 
 enum ipc_type {
-	IPC_PF_INIT = 1,         /* struct ipc_pf_init -> struct ipc_pf_info */
-	IPC_PF_INFO = 2,         /* nothing -> struct ipc_pf_info */
-	IPC_FUNCTION_CREATE = 3, /* struct ipc_function_create -> struct ipc_function_info */
+	IPC_PF_INIT = 1,          /* struct ipc_pf_init -> struct ipc_pf_info */
+	IPC_PF_INFO = 2,          /* nothing -> struct ipc_pf_info */
+	IPC_FUNCTION_CREATE = 3,  /* struct ipc_function_create -> struct ipc_function_info */
 	IPC_FUNCTION_DESTROY = 4, /* struct ipc_function_destroy -> nothing */
-	IPC_FUNCTION_BIND = 5,   /* struct ipc_function_bind -> struct ipc_function_info */
-	IPC_FUNCTION_INFO = 6,   /* struct ipc_function_name -> struct ipc_function_info */
-	IPC_FUNCTION_LIST = 7,   /* struct ipc_function_list -> struct ipc_function_info ... (IPC_MORE),
-				  * then an empty message */
-	IPC_SHUTDOWN = 8,        /* nothing -> nothing; the process ends after the reply */
-	IPC_FAULT = 9,           /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
+	IPC_FUNCTION_BIND = 5,    /* struct ipc_function_bind -> struct ipc_function_info */
+	IPC_FUNCTION_INFO = 6,    /* struct ipc_function_name -> struct ipc_function_info */
+	IPC_FUNCTION_LIST = 7,    /* struct ipc_function_list -> struct ipc_function_info ...
+				   * (IPC_MORE),    then an empty message */
+	IPC_SHUTDOWN = 8,         /* nothing -> nothing; the process ends after the reply */
+	IPC_FAULT = 9, /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
 };
 
 #define IPC_REPLY 0x1u
@@ -50,10 +50,10 @@ enum ipc_type {
 struct ipc_header {
 	uint32_t magic;
 	uint16_t version;
-	uint16_t type;  /* enum ipc_type */
-	uint32_t seq;   /* of the request; echoed */
-	uint32_t flags; /* IPC_REPLY, IPC_MORE */
-	int32_t error;  /* reply: 0 or a negative errno */
+	uint16_t type;   /* enum ipc_type */
+	uint32_t seq;    /* of the request; echoed */
+	uint32_t flags;  /* IPC_REPLY, IPC_MORE */
+	int32_t error;   /* reply: 0 or a negative errno */
 	uint32_t length; /* of the whole message, this header included */
 };
 
@@ -77,7 +77,7 @@ struct ipc_pf_info {
 	uint16_t rid; /* of the PF itself */
 	uint16_t reserved;
 	uint32_t total_vfs;
-	uint32_t functions; /* slots taken */
+	uint32_t functions;         /* slots taken */
 	uint64_t admin_commands[2]; /* completed on each admin queue: registers, parts and modes */
 	char spec[IPC_SPEC_MAX];
 };
@@ -95,12 +95,12 @@ struct ipc_pf_info {
 struct ipc_function_create {
 	char name[IPC_NAME_MAX];
 	char driver[IPC_WORD_MAX];
-	uint32_t slot; /* VF number 1..total_vfs, or 0: the lowest free one */
-	uint32_t fds;  /* IPC_FD_* */
-	uint32_t flags; /* IPC_FUNCTION_* */
+	uint32_t slot;       /* VF number 1..total_vfs, or 0: the lowest free one */
+	uint32_t fds;        /* IPC_FD_* */
+	uint32_t flags;      /* IPC_FUNCTION_* */
 	uint16_t queues;     /* 0: the type's default */
 	uint16_t queue_size; /* 0: the type's default; a power of two */
-	char serial[24]; /* blk: at most 20 bytes are used; empty: the function's name */
+	char serial[24];     /* blk: at most 20 bytes are used; empty: the function's name */
 	char spec[IPC_SPEC_MAX];
 };
 
@@ -143,8 +143,8 @@ struct ipc_function_info {
 	char driver[IPC_WORD_MAX];
 	uint32_t slot;
 	uint16_t rid;
-	uint16_t state; /* enum ipc_function_state */
-	uint32_t fds;   /* IPC_FD_* */
+	uint16_t state;   /* enum ipc_function_state */
+	uint32_t fds;     /* IPC_FD_* */
 	int32_t peer_pid; /* of the attached VMM, or 0 */
 	char text[IPC_TEXT_MAX];
 	struct counters counters;
@@ -153,8 +153,10 @@ struct ipc_function_info {
 
 /* What a test can break. name: a function, or the PF itself for IPC_FAULT_ADMIN_STALL. */
 enum ipc_fault_kind {
-	IPC_FAULT_ADMIN_STALL = 1, /* value 1: the PF takes nothing from its register queue; 0: goes on */
-	IPC_FAULT_BACKEND_HANG = 2, /* value 1: finished I/O is kept back from the device; 0: let go */
+	IPC_FAULT_ADMIN_STALL =
+		1, /* value 1: the PF takes nothing from its register queue; 0: goes on */
+	IPC_FAULT_BACKEND_HANG =
+		2, /* value 1: finished I/O is kept back from the device; 0: let go */
 };
 
 struct ipc_fault {

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "worker/worker.h"
+
+struct control_conn;
+
+struct request {
+	struct list node;          /* in its connection's list */
+	struct control_conn *conn; /* NULL: ridged is gone, nobody wants the reply */
+	struct worker *worker;
+	struct ipc_header header;
+	int fds[IPC_FDS_MAX];
+	size_t nfds;
+	size_t next_fd;
+	uint8_t body[]; /* the length that its type has */
+};
+
+/* A reply that the socket did not take yet. */
+struct outgoing {
+	struct list node;
+	int fds[3];
+	size_t nfds;
+	size_t len;
+	uint8_t message[];
+};
+
+struct control_conn {
+	struct list node;
+	struct control *control;
+	int fd;
+	struct loop_fd ready;
+	struct list requests; /* under way */
+	struct list outgoing;
+};
+
+struct control {
+	struct worker *worker;
+	int listen_fd;
+	struct loop_fd listen;
+	struct list conns;
+	struct request *init; /* the PF is coming up: everything else waits */
+};
+
+static void conn_ready(struct loop_fd *lfd, uint32_t events);
+
+static void update_events(struct control_conn *conn)
+{
+	uint32_t events = conn->control->init ? 0 : EPOLLIN;
+
+	if (!list_empty(&conn->outgoing))
+		events |= EPOLLOUT;
+	loop_fd_mod(conn->control->worker->loop, &conn->ready, events);
+}
+
+static void outgoing_free(struct outgoing *out)
+{
+	fd_close_all(out->fds, out->nfds);
+	list_del(&out->node);
+	free(out);
+}
+
+static void conn_free(struct control_conn *conn)
+{
+	struct request *req, *tmp;
+
+	list_for_each_safe (req, tmp, &conn->requests, node) {
+		list_del(&req->node);
+		req->conn = NULL;
+	}
+	while (!list_empty(&conn->outgoing))
+		outgoing_free(list_first(&conn->outgoing, struct outgoing, node));
+	loop_fd_del(conn->control->worker->loop, &conn->ready);
+	fd_close(&conn->fd);
+	list_del(&conn->node);
+	free(conn);
+}
+
+/* Sends, or keeps for later, in order. */
+static void conn_send(struct control_conn *conn, const void *message, size_t len, const int *fds,
+		      size_t nfds)
+{
+	struct outgoing *out;
+
+	if (list_empty(&conn->outgoing) &&
+	    fd_send(conn->fd, message, len, fds, nfds, MSG_DONTWAIT) != -EAGAIN)
+		return; /* or the connection is broken, which its reader will see */
+	out = calloc(1, sizeof(*out) + len);
+	if (!out)
+		return;
+	for (size_t i = 0; i < nfds; i++) {
+		out->fds[i] = dup(fds[i]);
+		out->nfds++;
+	}
+	out->len = len;
+	memcpy(out->message, message, len);
+	list_add_tail(&conn->outgoing, &out->node);
+	update_events(conn);
+}
+
+static void conn_flush(struct control_conn *conn)
+{
+	while (!list_empty(&conn->outgoing)) {
+		struct outgoing *out = list_first(&conn->outgoing, struct outgoing, node);
+
+		if (fd_send(conn->fd, out->message, out->len, out->fds, out->nfds, MSG_DONTWAIT) ==
+		    -EAGAIN)
+			break;
+		outgoing_free(out);
+	}
+	update_events(conn);
+}
+
+static void reply(struct request *req, int error, uint32_t flags, const void *body, size_t len,
+		  const int *fds, size_t nfds)
+{
+	struct {
+		struct ipc_header header;
+		uint8_t body[IPC_MESSAGE_MAX - sizeof(struct ipc_header)];
+	} message;
+
+	if (!req->conn)
+		return;
+	message.header = req->header;
+	message.header.version = IPC_VERSION;
+	message.header.flags = IPC_REPLY | flags;
+	message.header.error = error;
+	message.header.length = (uint32_t)(sizeof(message.header) + len);
+	if (len)
+		memcpy(message.body, body, len);
+	conn_send(req->conn, &message, message.header.length, fds, nfds);
+}
+
+static void request_free(struct request *req)
+{
+	fd_close_all(req->fds, req->nfds);
+	list_del(&req->node);
+	free(req);
+}
+
+void request_done(struct request *req, const void *body, size_t len)
+{
+	reply(req, 0, 0, body, len, NULL, 0);
+	request_free(req);
+}
+
+void request_failed(struct request *req, int error, const char *fmt, ...)
+{
+	struct ipc_failure failure = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(failure.text, sizeof(failure.text), fmt, ap);
+	va_end(ap);
+	reply(req, error, 0, &failure, sizeof(failure), NULL, 0);
+	request_free(req);
+}
+
+const void *request_body(const struct request *req)
+{
+	return req->body;
+}
+
+int request_take_fd(struct request *req)
+{
+	return req->next_fd < req->nfds ? fd_take(&req->fds[req->next_fd++]) : -1;
+}
+
+/* --- the requests --- */
+
+static void pf_ready(struct worker *w, int result)
+{
+	struct control *control = w->control;
+	struct request *req = control->init;
+	struct control_conn *conn;
+	struct ipc_pf_info info;
+
+	control->init = NULL;
+	list_for_each (conn, &control->conns, node)
+		update_events(conn);
+	if (result) {
+		request_failed(req, result, "pf add %s: its admin queue does not work (%s)",
+			       w->name, strerror(-result));
+		return;
+	}
+	worker_pf_info(w, &info);
+	log_info("%s PF with %u slots is up", info.type, info.total_vfs);
+	request_done(req, &info, sizeof(info));
+}
+
+static void handle_pf_init(struct worker *w, struct request *req)
+{
+	const struct ipc_pf_init *init = request_body(req);
+	struct control_conn *conn;
+	int err;
+
+	if (w->root) {
+		request_failed(req, -EEXIST, "pf add %s: this process has a PF already",
+			       init->name);
+		return;
+	}
+	err = worker_pf_init(w, init, pf_ready);
+	if (err) {
+		request_failed(
+			req, err, "pf add %s: %s", init->name,
+			err == -EPERM || err == -ENOSYS
+				? "io_uring is not available; see sysctl kernel.io_uring_disabled"
+				: strerror(-err));
+		return;
+	}
+	w->control->init = req;
+	list_for_each (conn, &w->control->conns, node)
+		update_events(conn);
+}
+
+static void handle_pf_info(struct worker *w, struct request *req)
+{
+	struct ipc_pf_info info;
+
+	worker_pf_info(w, &info);
+	request_done(req, &info, sizeof(info));
+}
+
+static struct function *find(struct worker *w, struct request *req)
+{
+	/* All bodies that name a function begin with the name. */
+	const struct ipc_function_name *n = request_body(req);
+	struct function *fn = worker_find(w, n->name);
+
+	if (!fn)
+		request_failed(req, -ENOENT, "PF %s has no function %s", w->name, n->name);
+	return fn;
+}
+
+static void handle_destroy(struct worker *w, struct request *req)
+{
+	struct function *fn = find(w, req);
+
+	if (fn)
+		function_destroy(fn, req);
+}
+
+static void handle_bind(struct worker *w, struct request *req)
+{
+	struct function *fn = find(w, req);
+
+	if (fn)
+		function_bind(fn, req);
+}
+
+static void handle_info(struct worker *w, struct request *req)
+{
+	struct function *fn = find(w, req);
+	struct ipc_function_info info;
+
+	if (!fn)
+		return;
+	function_info(fn, &info);
+	request_done(req, &info, sizeof(info));
+}
+
+static void handle_list(struct worker *w, struct request *req)
+{
+	const struct ipc_function_list *list = request_body(req);
+
+	for (struct list *n = w->functions.next; n != &w->functions; n = n->next) {
+		struct ipc_function_info info;
+		int fds[3];
+		size_t nfds = 0;
+
+		function_info(function_of_node(n), &info);
+		if (list->flags & IPC_LIST_FDS)
+			nfds = function_fds(function_of_node(n), fds);
+		reply(req, 0, IPC_MORE, &info, sizeof(info), fds, nfds);
+	}
+	request_done(req, NULL, 0);
+}
+
+static void handle_shutdown(struct worker *w, struct request *req)
+{
+	log_info("ends as asked");
+	request_done(req, NULL, 0);
+	worker_stop(w);
+}
+
+#ifdef RIDGE_FAULTS
+static void handle_fault(struct worker *w, struct request *req)
+{
+	const struct ipc_fault *fault = request_body(req);
+	struct function *fn;
+	int err = 0;
+
+	if (fault->kind == IPC_FAULT_ADMIN_STALL) {
+		pf_fault_stall(w->pf, fault->value);
+	} else {
+		fn = find(w, req);
+		if (!fn)
+			return;
+		err = function_fault(fn, fault->kind, fault->value);
+	}
+	if (err)
+		request_failed(req, err, "fault %u: not possible for %s", fault->kind, fault->name);
+	else
+		request_done(req, NULL, 0);
+}
+#endif
+
+static const struct {
+	void (*fn)(struct worker *w, struct request *req);
+	size_t len; /* of the body */
+	bool before_init;
+} handlers[] = {
+	[IPC_PF_INIT] = { handle_pf_init, sizeof(struct ipc_pf_init), true },
+	[IPC_PF_INFO] = { handle_pf_info, 0, true },
+	[IPC_FUNCTION_CREATE] = { function_create, sizeof(struct ipc_function_create), false },
+	[IPC_FUNCTION_DESTROY] = { handle_destroy, sizeof(struct ipc_function_destroy), false },
+	[IPC_FUNCTION_BIND] = { handle_bind, sizeof(struct ipc_function_bind), false },
+	[IPC_FUNCTION_INFO] = { handle_info, sizeof(struct ipc_function_name), false },
+	[IPC_FUNCTION_LIST] = { handle_list, sizeof(struct ipc_function_list), false },
+	[IPC_SHUTDOWN] = { handle_shutdown, 0, true },
+#ifdef RIDGE_FAULTS
+	[IPC_FAULT] = { handle_fault, sizeof(struct ipc_fault), false },
+#endif
+};
+
+/* Every text in a body is an array of one of these lengths, ended by a NUL if it is well-formed. */
+static void terminate(struct request *req, size_t len)
+{
+	switch (req->header.type) {
+	case IPC_PF_INIT: {
+		struct ipc_pf_init *b = (void *)req->body;
+
+		b->name[sizeof(b->name) - 1] = b->type[sizeof(b->type) - 1] = 0;
+		b->spec[sizeof(b->spec) - 1] = 0;
+		break;
+	}
+	case IPC_FUNCTION_CREATE: {
+		struct ipc_function_create *b = (void *)req->body;
+
+		b->name[sizeof(b->name) - 1] = b->driver[sizeof(b->driver) - 1] = 0;
+		b->serial[sizeof(b->serial) - 1] = b->spec[sizeof(b->spec) - 1] = 0;
+		break;
+	}
+	case IPC_FUNCTION_BIND: {
+		struct ipc_function_bind *b = (void *)req->body;
+
+		b->name[sizeof(b->name) - 1] = b->driver[sizeof(b->driver) - 1] = 0;
+		b->spec[sizeof(b->spec) - 1] = 0;
+		break;
+	}
+	default: /* the rest have a name at most, at their beginning */
+		if (len >= IPC_NAME_MAX)
+			req->body[IPC_NAME_MAX - 1] = 0;
+	}
+}
+
+static void dispatch(struct control_conn *conn, const void *message, size_t len, int *fds,
+		     size_t nfds)
+{
+	struct worker *w = conn->control->worker;
+	struct ipc_header header;
+	size_t body = len - sizeof(header);
+	struct request *req;
+
+	memcpy(&header, message, sizeof(header));
+	req = calloc(1, sizeof(*req) + body);
+	if (!req) {
+		fd_close_all(fds, nfds);
+		return;
+	}
+	req->conn = conn;
+	req->worker = w;
+	req->header = header;
+	req->nfds = nfds;
+	memcpy(req->fds, fds, nfds * sizeof(*fds));
+	memcpy(req->body, (const uint8_t *)message + sizeof(header), body);
+	list_add_tail(&conn->requests, &req->node);
+	if (header.magic != IPC_MAGIC || header.version != IPC_VERSION || header.length != len)
+		request_failed(req, -EPROTO, "PF %s speaks version %d of another protocol", w->name,
+			       IPC_VERSION);
+	else if (header.type >= sizeof(handlers) / sizeof(handlers[0]) ||
+		 !handlers[header.type].fn || handlers[header.type].len != body)
+		request_failed(req, -EOPNOTSUPP, "PF %s knows no request %u of %zu bytes", w->name,
+			       header.type, body);
+	else if (!w->type && !handlers[header.type].before_init)
+		request_failed(req, -ENODEV, "PF %s is not set up", w->name);
+	else {
+		terminate(req, body);
+		handlers[header.type].fn(w, req);
+	}
+}
+
+static void conn_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct control_conn *conn = container_of(lfd, struct control_conn, ready);
+	uint8_t message[IPC_MESSAGE_MAX];
+	int fds[IPC_FDS_MAX];
+	size_t nfds = IPC_FDS_MAX;
+	ssize_t n;
+
+	if (events & EPOLLOUT)
+		conn_flush(conn);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	n = fd_recv(conn->fd, message, sizeof(message), fds, &nfds, MSG_DONTWAIT);
+	if (n == -EAGAIN)
+		return;
+	if (n < (ssize_t)sizeof(struct ipc_header)) {
+		if (n > 0)
+			fd_close_all(fds, nfds);
+		conn_free(conn); /* ridged is gone; another one will come */
+		return;
+	}
+	dispatch(conn, message, (size_t)n, fds, nfds);
+}
+
+static bool peer_ok(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+	       (cred.uid == 0 || cred.uid == geteuid());
+}
+
+static void on_connect(struct loop_fd *lfd, uint32_t events)
+{
+	struct control *control = container_of(lfd, struct control, listen);
+	struct control_conn *conn;
+	fd_auto int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0 || !peer_ok(fd))
+		return;
+	conn = calloc(1, sizeof(*conn));
+	if (!conn)
+		return;
+	list_init(&conn->requests);
+	list_init(&conn->outgoing);
+	conn->control = control;
+	if (loop_fd_add(control->worker->loop, &conn->ready, fd, control->init ? 0 : EPOLLIN,
+			conn_ready)) {
+		free(conn);
+		return;
+	}
+	conn->fd = fd_take(&fd);
+	list_add_tail(&control->conns, &conn->node);
+}
+
+int control_new(struct worker *w, int listen_fd, struct control **out)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	int err;
+
+	if (!control)
+		return -ENOMEM;
+	list_init(&control->conns);
+	control->worker = w;
+	control->listen_fd = listen_fd;
+	err = loop_fd_add(w->loop, &control->listen, listen_fd, EPOLLIN, on_connect);
+	if (err) {
+		free(control);
+		return err;
+	}
+	*out = control;
+	return 0;
+}
+
+void control_free(struct control *control)
+{
+	while (!list_empty(&control->conns))
+		conn_free(list_first(&control->conns, struct control_conn, node));
+	loop_fd_del(control->worker->loop, &control->listen);
+	fd_close(&control->listen_fd);
+	free(control);
+}

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "worker/worker.h"
+
+struct function {
+	struct list node;
+	struct worker *worker;
+	char name[IPC_NAME_MAX];
+	char spec[IPC_SPEC_MAX];
+	uint32_t slot;
+	bool legacy_only;
+
+	int state_fd;
+	int backend_fd; /* ours, to give back to ridged; the device has its own */
+	int listen_fd;
+	struct function_memory *mem;
+
+	/* device side */
+	struct virtio_pci vf;
+	bool plugged;
+
+	/* host side */
+	struct pci_access *pa;
+	const struct function_driver *driver;
+	struct vfio_device *vdev;
+	struct vfio_user_server *server;
+
+	/* the request under way; one at a time */
+	struct request *req;
+	struct probe_wait probe;
+	const struct function_driver *old_driver; /* of a bind */
+	int new_listen_fd;
+	struct vfio_wait drained;
+	struct loop_timer drain_timer;
+};
+
+const char *function_name(const struct function *fn)
+{
+	return fn->name;
+}
+
+struct list *function_node(struct function *fn)
+{
+	return &fn->node;
+}
+
+struct function *function_of_node(struct list *node)
+{
+	return container_of(node, struct function, node);
+}
+
+/* --- what it is --- */
+
+size_t function_fds(const struct function *fn, int fds[3])
+{
+	size_t n = 0;
+
+	fds[n++] = fn->state_fd;
+	if (fn->listen_fd >= 0)
+		fds[n++] = fn->listen_fd;
+	if (fn->backend_fd >= 0)
+		fds[n++] = fn->backend_fd;
+	return n;
+}
+
+static uint16_t function_state(const struct function *fn)
+{
+	switch (fn->server ? vfio_user_server_state(fn->server) : VFIO_USER_LISTENING) {
+	case VFIO_USER_CONNECTED:
+		return fn->vf.dev->stopped ? IPC_STATE_FAULTED : IPC_STATE_CONNECTED;
+	case VFIO_USER_DRAINING:
+		return IPC_STATE_DRAINING;
+	default:
+		return IPC_STATE_IDLE;
+	}
+}
+
+void function_info(const struct function *fn, struct ipc_function_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	strcpy(info->name, fn->name);
+	strcpy(info->type, fn->worker->type->name);
+	strcpy(info->driver, fn->driver->name);
+	info->slot = fn->slot;
+	info->rid = fn->vf.fn.rid;
+	info->state = function_state(fn);
+	info->fds = IPC_FD_STATE | (fn->listen_fd >= 0 ? IPC_FD_LISTEN : 0) |
+		    (fn->backend_fd >= 0 ? IPC_FD_BACKEND : 0);
+	if (fn->server)
+		info->peer_pid = vfio_user_server_peer(fn->server);
+	if (info->state == IPC_STATE_FAULTED && fn->vf.dev->stop_reason)
+		strncpy(info->text, fn->vf.dev->stop_reason, sizeof(info->text) - 1);
+	info->counters = fn->mem->counters;
+	strcpy(info->spec, fn->spec);
+}
+
+static void reply_info(struct function *fn)
+{
+	struct request *req = fn->req;
+	struct ipc_function_info info;
+
+	fn->req = NULL;
+	function_info(fn, &info);
+	request_done(req, &info, sizeof(info));
+}
+
+/* --- putting it together --- */
+
+static int map_memory(struct function *fn)
+{
+	struct function_memory *mem;
+
+	if (ftruncate(fn->state_fd, sizeof(*mem)) < 0)
+		return -errno;
+	mem = mmap(NULL, sizeof(*mem), PROT_READ | PROT_WRITE, MAP_SHARED, fn->state_fd, 0);
+	if (mem == MAP_FAILED)
+		return -errno;
+	mem->magic = FUNCTION_MEMORY_MAGIC;
+	mem->version = FUNCTION_MEMORY_VERSION;
+	mem->size = sizeof(*mem);
+	fn->mem = mem;
+	return 0;
+}
+
+static int make_device(struct function *fn, const struct ipc_function_create *c)
+{
+	struct worker *w = fn->worker;
+	struct device_params params = {
+		.name = fn->name,
+		.loop = w->loop,
+		.uring = w->uring,
+		.counters = &fn->mem->counters,
+		.state = &fn->mem->device.virtio,
+		.queues = c->queues,
+		.queue_size = c->queue_size,
+		.readonly = c->flags & IPC_FUNCTION_READONLY,
+		.direct = c->flags & IPC_FUNCTION_DIRECT,
+		.backend = -1,
+	};
+	struct virtio_device *dev;
+	int err;
+
+	memcpy(params.serial, c->serial, sizeof(params.serial) - 1);
+	if (fn->backend_fd >= 0) {
+		params.backend = dup(fn->backend_fd);
+		if (params.backend < 0)
+			return -errno;
+	}
+	err = w->type->create(w->type, &params, &dev);
+	if (err) {
+		fd_close(&params.backend);
+		return err;
+	}
+	err = virtio_pci_init(&fn->vf, dev, pci_root_upstream(w->root), &fn->mem->device.pci,
+			      pf_vf_rid(w->pf, fn->slot), true, w->type->class_code);
+	if (err)
+		virtio_device_destroy(dev);
+	return err;
+}
+
+static int plug(struct function *fn)
+{
+	struct worker *w = fn->worker;
+	int err;
+
+	err = pci_root_open(w->root, pf_vf_rid(w->pf, fn->slot), &fn->pa);
+	if (err)
+		return err;
+	err = pf_add_member(w->pf, fn->slot, &fn->vf);
+	if (!err)
+		fn->plugged = true;
+	return err;
+}
+
+/* Undoes as much as was done. Nothing may be in flight. */
+void function_free(struct function *fn)
+{
+	struct worker *w = fn->worker;
+
+	loop_timer_cancel(&fn->drain_timer);
+	vfio_user_server_free(fn->server);
+	if (fn->vdev)
+		fn->driver->remove(fn->vdev);
+	if (fn->plugged)
+		pf_remove_member(w->pf, fn->slot);
+	if (fn->vf.dev)
+		virtio_pci_destroy(&fn->vf);
+	pci_root_close(fn->pa);
+	if (fn->mem)
+		munmap(fn->mem, sizeof(*fn->mem));
+	fd_close(&fn->new_listen_fd);
+	fd_close(&fn->listen_fd);
+	fd_close(&fn->backend_fd);
+	fd_close(&fn->state_fd);
+	list_del(&fn->node);
+	w->nfunctions--;
+	free(fn);
+}
+
+/* --- attaching a driver --- */
+
+static void attach(struct function *fn, const struct function_driver *driver,
+		   void (*done)(struct probe_wait *, int, struct vfio_device *, const char *))
+{
+	struct worker *w = fn->worker;
+	struct function_host host = {
+		.name = fn->name,
+		.loop = w->loop,
+		.pa = fn->pa,
+		.channel = owner_channel(w->owner),
+		.vfs = owner_vfs(w->owner),
+		.member_id = fn->slot,
+		.counters = &fn->mem->counters,
+		.state = &fn->mem->host,
+		.legacy_only = fn->legacy_only,
+	};
+
+	memset(&fn->mem->host, 0, sizeof(fn->mem->host));
+	fn->driver = driver;
+	fn->vdev = NULL;
+	fn->probe.done = done;
+	driver->probe(&host, &fn->probe);
+}
+
+static int serve(struct function *fn)
+{
+	if (!fn->vdev)
+		return 0;
+	return vfio_user_server_new(fn->worker->loop, fn->name, fn->listen_fd, fn->vdev,
+				    &fn->mem->counters, &fn->server);
+}
+
+static void detach(struct function *fn)
+{
+	vfio_user_server_free(fn->server);
+	fn->server = NULL;
+	if (fn->vdev)
+		fn->driver->remove(fn->vdev);
+	fn->vdev = NULL;
+}
+
+/* --- create --- */
+
+static void created(struct probe_wait *wait, int result, struct vfio_device *vdev, const char *why)
+{
+	struct function *fn = container_of(wait, struct function, probe);
+	struct request *req = fn->req;
+
+	fn->vdev = vdev;
+	if (!result) {
+		result = serve(fn);
+		why = "the socket can't be served";
+	}
+	if (!result) {
+		reply_info(fn);
+		return;
+	}
+	request_failed(req, result, "create %s: driver %s: %s (%s)", fn->name, fn->driver->name,
+		       why, strerror(-result));
+	function_free(fn);
+}
+
+static uint32_t free_slot(struct worker *w)
+{
+	uint64_t taken[(PF_SLOTS_MAX + 64) / 64] = { 0 };
+	struct function *fn;
+
+	list_for_each (fn, &w->functions, node)
+		taken[fn->slot / 64] |= 1ull << (fn->slot % 64);
+	for (uint32_t slot = 1; slot <= w->total_vfs; slot++)
+		if (!(taken[slot / 64] >> (slot % 64) & 1))
+			return slot;
+	return 0;
+}
+
+static bool slot_taken(struct worker *w, uint32_t slot)
+{
+	struct function *fn;
+
+	list_for_each (fn, &w->functions, node)
+		if (fn->slot == slot)
+			return true;
+	return false;
+}
+
+/* A descriptor for each bit that says there is one. */
+static int take_fds(struct function *fn, uint32_t fds, struct request *req)
+{
+	if (fds & IPC_FD_STATE)
+		fn->state_fd = request_take_fd(req);
+	if (fds & IPC_FD_LISTEN)
+		fn->listen_fd = request_take_fd(req);
+	if (fds & IPC_FD_BACKEND)
+		fn->backend_fd = request_take_fd(req);
+	return fn->state_fd >= 0 && (fn->listen_fd >= 0) == !!(fds & IPC_FD_LISTEN) &&
+			       (fn->backend_fd >= 0) == !!(fds & IPC_FD_BACKEND)
+		       ? 0
+		       : -EBADMSG;
+}
+
+static const char *build_error(int err)
+{
+	switch (err) {
+	case -ENODATA:
+		return "the image has no whole block";
+	case -EINVAL:
+		return "queues, queue_size or the image are not possible for this type";
+	case -EBUSY:
+		return "the slot is taken";
+	case -ENOMEM:
+		return "out of memory";
+	default:
+		return strerror(-err);
+	}
+}
+
+static struct function *function_new(struct worker *w, const struct ipc_function_create *c,
+				     struct request *req)
+{
+	struct function *fn = calloc(1, sizeof(*fn));
+
+	if (!fn)
+		return NULL;
+	fn->worker = w;
+	fn->state_fd = -1;
+	fn->backend_fd = -1;
+	fn->listen_fd = -1;
+	fn->new_listen_fd = -1;
+	fn->req = req;
+	memcpy(fn->name, c->name, sizeof(fn->name) - 1);
+	memcpy(fn->spec, c->spec, sizeof(fn->spec) - 1);
+	fn->legacy_only = c->flags & IPC_FUNCTION_LEGACY_ONLY;
+	fn->slot = c->slot ? c->slot : free_slot(w);
+	list_add_tail(&w->functions, &fn->node);
+	w->nfunctions++;
+	return fn;
+}
+
+void function_create(struct worker *w, struct request *req)
+{
+	const struct ipc_function_create *c = request_body(req);
+	const struct function_driver *driver = function_driver_find(c->driver);
+	struct function *fn;
+	int err;
+
+	if (worker_find(w, c->name)) {
+		request_failed(req, -EEXIST, "create %s: the PF has a function of this name",
+			       c->name);
+		return;
+	}
+	if (!driver) {
+		request_failed(req, -EINVAL,
+			       "create %s: no driver %s; there are vfio-pci, virtio-vfio-pci, none",
+			       c->name, c->driver);
+		return;
+	}
+	if (c->slot > w->total_vfs || (c->slot && slot_taken(w, c->slot)) ||
+	    (!c->slot && !free_slot(w))) {
+		request_failed(req, c->slot > w->total_vfs ? -EINVAL : -ENOSPC,
+			       "create %s: PF %s has no free slot there; it has %u slots, %u taken",
+			       c->name, w->name, w->total_vfs, w->nfunctions);
+		return;
+	}
+	fn = function_new(w, c, req);
+	if (!fn) {
+		request_failed(req, -ENOMEM, "create %s: out of memory", c->name);
+		return;
+	}
+	err = take_fds(fn, c->fds, req);
+	if (!err && driver->serves_vfio && fn->listen_fd < 0)
+		err = -EBADMSG;
+	if (!err)
+		err = map_memory(fn);
+	if (!err)
+		err = make_device(fn, c);
+	if (!err)
+		err = plug(fn);
+	if (err) {
+		request_failed(req, err, "create %s: %s", fn->name, build_error(err));
+		function_free(fn);
+		return;
+	}
+	attach(fn, driver, created);
+}
+
+/* --- destroy --- */
+
+static bool refuse_busy(struct function *fn, struct request *req, const char *verb)
+{
+	if (!fn->req)
+		return false;
+	request_failed(req, -EBUSY, "%s %s: another request for it is under way; try again", verb,
+		       fn->name);
+	return true;
+}
+
+static void destroyed(struct vfio_wait *wait, int result)
+{
+	struct function *fn = container_of(wait, struct function, drained);
+	struct request *req = fn->req;
+
+	(void)result;
+	fn->req = NULL;
+	function_free(fn);
+	request_done(req, NULL, 0);
+}
+
+/* Its server goes on waiting by itself; who asked does not. */
+static void drain_timeout(struct loop_timer *timer)
+{
+	struct function *fn = container_of(timer, struct function, drain_timer);
+	struct request *req = fn->req;
+
+	fn->req = NULL;
+	vfio_user_server_disconnect(fn->server, NULL, NULL);
+	request_failed(req, -ETIMEDOUT,
+		       "destroy %s: its VMM is disconnected, but I/O of its backend has not ended "
+		       "after %d ms; try again when it has",
+		       fn->name, FUNCTION_DRAIN_MS);
+}
+
+void function_destroy(struct function *fn, struct request *req)
+{
+	const struct ipc_function_destroy *d = request_body(req);
+	int err = 0;
+
+	if (refuse_busy(fn, req, "destroy"))
+		return;
+	if (fn->server && vfio_user_server_state(fn->server) == VFIO_USER_CONNECTED &&
+	    !(d->flags & IPC_DESTROY_FORCE)) {
+		request_failed(
+			req, -EBUSY,
+			"destroy %s: a VMM (pid %d) is using it; stop the VMM or use --force",
+			fn->name, (int)vfio_user_server_peer(fn->server));
+		return;
+	}
+	fn->req = req;
+	fn->drained.done = destroyed;
+	if (fn->server)
+		err = vfio_user_server_disconnect(fn->server, "the function is destroyed",
+						  &fn->drained);
+	if (err == -EINPROGRESS)
+		loop_timer_set(fn->worker->loop, &fn->drain_timer, FUNCTION_DRAIN_MS,
+			       drain_timeout);
+	else
+		destroyed(&fn->drained, 0);
+}
+
+bool function_quiesce(struct function *fn)
+{
+	if (fn->server)
+		vfio_user_server_disconnect(fn->server, "the PF ends", NULL);
+	return !fn->vf.dev->in_flight;
+}
+
+/* --- bind --- */
+
+static void rolled_back(struct probe_wait *wait, int result, struct vfio_device *vdev,
+			const char *why)
+{
+	struct function *fn = container_of(wait, struct function, probe);
+
+	fn->vdev = vdev;
+	if (!result)
+		result = serve(fn);
+	if (result) {
+		log_err("%s: driver %s does not come back: %s", fn->name, fn->driver->name,
+			why ? why : strerror(-result));
+		detach(fn);
+		fn->driver = function_driver_find("none");
+	}
+}
+
+static void bound(struct probe_wait *wait, int result, struct vfio_device *vdev, const char *why)
+{
+	struct function *fn = container_of(wait, struct function, probe);
+	const struct function_driver *driver = fn->driver;
+	struct request *req = fn->req;
+
+	fn->vdev = vdev;
+	if (!result) {
+		if (fn->new_listen_fd >= 0)
+			fn->listen_fd = fd_take(&fn->new_listen_fd);
+		result = serve(fn);
+		why = "the socket can't be served";
+	}
+	if (!result) {
+		const struct ipc_function_bind *b = request_body(req);
+
+		if (!driver->serves_vfio)
+			fd_close(&fn->listen_fd);
+		memcpy(fn->spec, b->spec, sizeof(fn->spec) - 1);
+		reply_info(fn);
+		return;
+	}
+	detach(fn);
+	fd_close(&fn->new_listen_fd);
+	if (!fn->old_driver->serves_vfio)
+		fd_close(&fn->listen_fd);
+	fn->req = NULL;
+	request_failed(req, result, "bind %s %s: %s (%s); it stays with %s", fn->name, driver->name,
+		       why, strerror(-result), fn->old_driver->name);
+	attach(fn, fn->old_driver, rolled_back);
+}
+
+void function_bind(struct function *fn, struct request *req)
+{
+	const struct ipc_function_bind *b = request_body(req);
+	const struct function_driver *driver = function_driver_find(b->driver);
+
+	if (refuse_busy(fn, req, "bind"))
+		return;
+	if (!driver) {
+		request_failed(req, -EINVAL,
+			       "bind %s: no driver %s; there are vfio-pci, virtio-vfio-pci, none",
+			       fn->name, b->driver);
+		return;
+	}
+	if (fn->server && vfio_user_server_state(fn->server) != VFIO_USER_LISTENING) {
+		request_failed(req, -EBUSY,
+			       "bind %s: a VMM (pid %d) is using it; stop the VMM first", fn->name,
+			       (int)vfio_user_server_peer(fn->server));
+		return;
+	}
+	fn->req = req;
+	if (driver == fn->driver) {
+		reply_info(fn);
+		return;
+	}
+	if (b->fds & IPC_FD_LISTEN)
+		fn->new_listen_fd = request_take_fd(req);
+	if (driver->serves_vfio && fn->listen_fd < 0 && fn->new_listen_fd < 0) {
+		fn->req = NULL;
+		request_failed(req, -EBADMSG, "bind %s %s: no socket came with it", fn->name,
+			       b->driver);
+		return;
+	}
+	fn->old_driver = fn->driver;
+	detach(fn);
+	attach(fn, driver, bound);
+}
+
+#ifdef RIDGE_FAULTS
+int function_fault(struct function *fn, uint32_t kind, uint32_t value)
+{
+	if (kind != IPC_FAULT_BACKEND_HANG || strcmp(fn->worker->type->name, "blk"))
+		return -EOPNOTSUPP;
+	blk_fault_hang(fn->vf.dev, value);
+	return 0;
+}
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ridge-pf: the program. */
+#include <argp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "worker/worker.h"
+
+struct arguments {
+	const char *name;
+	int listen_fd;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *args = state->input;
+
+	switch (key) {
+	case 'n':
+		args->name = arg;
+		return 0;
+	case 'l':
+		args->listen_fd = atoi(arg);
+		return 0;
+	case ARGP_KEY_END:
+		if (!args->name || args->listen_fd < 0)
+			argp_error(state,
+				   "ridged starts this program; it needs --name and --listen-fd");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "name", 'n', "NAME", 0, "Name of the PF", 0 },
+		{ "listen-fd", 'l', "FD", 0, "Listening SOCK_SEQPACKET socket for ridged", 0 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_option,
+		.doc = "One ridge PF and its functions. Started by ridged.",
+	};
+	struct arguments args = { .listen_fd = -1 };
+	struct worker w = { 0 };
+	struct rlimit limit;
+	char name[48];
+	int err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	snprintf(name, sizeof(name), "ridge-pf[%.30s]", args.name);
+	log_open(name, LOG_INFO);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	/* A function takes a handful of descriptors, its VMM's interrupts some more. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	list_init(&w.functions);
+	err = loop_new(&w.loop);
+	if (!err)
+		err = control_new(&w, args.listen_fd, &w.control);
+	if (err) {
+		log_err("can't start: %s", strerror(-err));
+		return EXIT_FAILURE;
+	}
+	err = loop_run(w.loop);
+	if (err)
+		log_err("event loop: %s", strerror(-err));
+	worker_end(&w);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+/* How long the process waits for I/O in flight before it ends all the same. */
+#define STOP_WAIT_MS 2000
+
+/* The PF is 00:00.0 of a hierarchy of its own. */
+#define PF_RID 0
+
+struct function *worker_find(struct worker *w, const char *name)
+{
+	for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
+		if (!strcmp(function_name(function_of_node(n)), name))
+			return function_of_node(n);
+	return NULL;
+}
+
+static void owner_ready(void *ctx, int result)
+{
+	struct worker *w = ctx;
+
+	w->pf_ready(w, result);
+}
+
+int worker_pf_init(struct worker *w, const struct ipc_pf_init *init,
+		   void (*ready)(struct worker *w, int result))
+{
+	struct pf_params params = {
+		.name = init->name,
+		.type = device_type_find(init->type),
+		.total_vfs = init->total_vfs,
+		.loop = w->loop,
+		.rid = PF_RID,
+	};
+	int err;
+
+	if (!params.type)
+		return -EINVAL;
+	snprintf(w->name, sizeof(w->name), "%s", init->name);
+	snprintf(w->spec, sizeof(w->spec), "%s", init->spec);
+	w->total_vfs = init->total_vfs;
+	w->pf_ready = ready;
+	if (params.type->uses_files) {
+		err = uring_new(w->loop, &w->uring);
+		if (err) {
+			log_err("io_uring is not available (%s); blk needs it: see sysctl "
+				"kernel.io_uring_disabled",
+				strerror(-err));
+			return err;
+		}
+	}
+	err = pci_root_new(&w->root);
+	if (err)
+		return err;
+	params.uring = w->uring;
+	params.root = w->root;
+	err = pf_new(&params, &w->pf);
+	if (err)
+		return err;
+	err = pci_root_open(w->root, PF_RID, &w->pf_access);
+	if (err)
+		return err;
+	err = owner_new(w->loop, init->name, w->pf_access, owner_ready, w, &w->owner);
+	if (!err)
+		w->type = params.type;
+	return err;
+}
+
+void worker_pf_info(const struct worker *w, struct ipc_pf_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->pid = getpid();
+	if (!w->type)
+		return;
+	strcpy(info->name, w->name);
+	strcpy(info->type, w->type->name);
+	info->rid = PF_RID;
+	info->total_vfs = w->total_vfs;
+	info->functions = w->nfunctions;
+	for (unsigned int i = 0; i < PF_ADMIN_QUEUES; i++)
+		info->admin_commands[i] = pf_admin_commands(w->pf, i);
+	strcpy(info->spec, w->spec);
+}
+
+void worker_stop(struct worker *w)
+{
+	loop_stop(w->loop);
+}
+
+/* Ends all functions. False if I/O of one does not end. */
+static bool end_functions(struct worker *w)
+{
+	uint64_t until = loop_now_ns() + STOP_WAIT_MS * 1000000ull;
+	bool quiet;
+
+	do {
+		quiet = true;
+		for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
+			quiet &= function_quiesce(function_of_node(n));
+	} while (!quiet && loop_now_ns() < until && loop_step(w->loop, 10) == 0);
+	while (quiet && !list_empty(&w->functions))
+		function_free(function_of_node(w->functions.next));
+	return quiet;
+}
+
+void worker_end(struct worker *w)
+{
+	control_free(w->control);
+	if (!end_functions(w)) {
+		log_warn("%s: ends with I/O in flight", w->name);
+		_exit(EXIT_SUCCESS);
+	}
+	owner_free(w->owner);
+	pf_free(w->pf);
+	pci_root_close(w->pf_access);
+	pci_root_free(w->root);
+	uring_free(w->uring);
+	loop_free(w->loop);
+}

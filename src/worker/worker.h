@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ridge-pf: one process, one PF. Puts device side and host side together and does what ridged asks.
+ *
+ *   ridge-pf.c  the program
+ *   worker.c    its PF with owner driver, its functions, its end
+ *   control.c   connections from ridged: messages of ipc.h, and their replies
+ *   function.c  a function from create to destroy
+ *
+ * The process opens nothing by itself: whatever it works on came as a descriptor in a message.
+ */
+#ifndef RIDGE_WORKER_WORKER_H
+#define RIDGE_WORKER_WORKER_H
+
+#include "drivers/drivers.h"
+#include "pf/pf.h"
+#include "vfio_user/server.h"
+#include "worker/ipc.h"
+#include "worker/memory.h"
+
+/* Destroying waits at most this long for I/O in flight. */
+#define FUNCTION_DRAIN_MS 3000
+
+struct control;
+struct function;
+
+struct worker {
+	struct loop *loop;
+	struct control *control;
+	char name[IPC_NAME_MAX];
+	/* from IPC_PF_INIT on */
+	const struct device_type *type;
+	char spec[IPC_SPEC_MAX];
+	struct uring *uring;
+	struct pci_root *root;
+	struct pf *pf;
+	struct pci_access *pf_access;
+	struct owner *owner;
+	uint32_t total_vfs;
+	struct list functions; /* struct function, in order of creation */
+	uint32_t nfunctions;
+	void (*pf_ready)(struct worker *w, int result);
+};
+
+/* A request of ridged's that takes its time. Owned by control.c; ended by exactly one of these. */
+struct request;
+
+void request_done(struct request *req, const void *body, size_t len);
+__attribute__((format(printf, 3, 4))) void request_failed(struct request *req, int error,
+							  const char *fmt, ...);
+const void *request_body(const struct request *req);
+/* The next of the descriptors that came with it; the caller's from then on. -1: no more. */
+int request_take_fd(struct request *req);
+
+/* worker.c */
+int worker_pf_init(struct worker *w, const struct ipc_pf_init *init,
+		   void (*ready)(struct worker *w, int result));
+void worker_pf_info(const struct worker *w, struct ipc_pf_info *info);
+struct function *worker_find(struct worker *w, const char *name);
+void worker_stop(struct worker *w);
+/* After the loop ended: ends the functions and takes the PF down. Everything in w is freed. */
+void worker_end(struct worker *w);
+
+/* function.c: each ends the request, now or later */
+void function_create(struct worker *w, struct request *req);
+void function_destroy(struct function *fn, struct request *req);
+void function_bind(struct function *fn, struct request *req);
+void function_info(const struct function *fn, struct ipc_function_info *info);
+/* Up to 3 descriptors, in IPC_FD_* order; returns how many. */
+size_t function_fds(const struct function *fn, int fds[3]);
+const char *function_name(const struct function *fn);
+struct list *function_node(struct function *fn);
+struct function *function_of_node(struct list *node);
+#ifdef RIDGE_FAULTS
+int function_fault(struct function *fn, uint32_t kind, uint32_t value);
+#endif
+/* Drops the VMM; true if nothing of the function is in flight any more. For the process's end. */
+bool function_quiesce(struct function *fn);
+void function_free(struct function *fn);
+
+/* control.c */
+int control_new(struct worker *w, int listen_fd, struct control **control);
+void control_free(struct control *control);
+
+#endif
