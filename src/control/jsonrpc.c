@@ -181,8 +181,10 @@ static bool id_legal(struct json_object *id)
 	case json_type_null:
 	case json_type_string:
 	case json_type_int:
-	case json_type_double:
 		return true;
+	case json_type_double:
+		/* json-c takes NaN and Infinity for numbers; sent back, they would not be JSON. */
+		return !strpbrk(json_object_get_string(id), "NI");
 	default:
 		return false;
 	}

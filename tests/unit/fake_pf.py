@@ -12,6 +12,7 @@ import argparse
 import array
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -23,7 +24,10 @@ HEADER = struct.Struct("=IHHIIiI")
 REPLY, MORE = 1, 2
 PF_INIT, PF_INFO, CREATE, DESTROY, BIND, INFO, LIST, SHUTDOWN, FAULT = range(1, 10)
 FD_STATE, FD_LISTEN, FD_BACKEND = 1, 2, 4
-COUNTERS = 21
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+with open(os.path.join(ROOT, "src/base/counters.h")) as header:
+    COUNTERS = len(re.findall(r"^\tX\(", header.read(), re.M))
 
 S_PF_INIT = struct.Struct("=64s32sI4096s")
 S_PF_INFO = struct.Struct("=64s32siHHII2Q4096s")
