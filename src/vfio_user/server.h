@@ -8,8 +8,8 @@
  *
  *   LISTENING --accept--> CONNECTED --close--> DRAINING --the last I/O ended--> LISTENING
  *
- * In CONNECTED a second VMM is accepted, told EBUSY in reply to its VERSION, and closed. In DRAINING
- * a new VMM waits in the socket's backlog.
+ * In CONNECTED a second VMM is accepted, told EBUSY in reply to its VERSION, and closed. In
+ * DRAINING a new VMM waits in the socket's backlog.
  */
 #ifndef RIDGE_VFIO_USER_SERVER_H
 #define RIDGE_VFIO_USER_SERVER_H

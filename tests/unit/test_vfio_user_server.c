@@ -372,9 +372,16 @@ static void test_second_vmm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_requests),        TEST(test_dma),         TEST(test_irqs),
-		TEST(test_no_reply),        TEST(test_late_access), TEST(test_late_unmap_and_reset),
-		TEST(test_gone_while_busy), TEST(test_draining),    TEST(test_second_vmm),
+		TEST(test_requests),
+		TEST(test_dma),
+		TEST(test_irqs),
+		TEST(test_no_reply),
+		TEST(test_late_access),
+		TEST(test_late_unmap_and_reset),
+		TEST(test_too_late_access),
+		TEST(test_gone_while_busy),
+		TEST(test_draining),
+		TEST(test_second_vmm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
