@@ -84,11 +84,18 @@ class Client:
     def __init__(self, path, caps=QEMU_CAPS, timeout=5.0):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
-        self.sock.connect(str(path))
+        wait_for(lambda: self._connect(str(path)), timeout)
         self.ident = 0
         self.caps = None
         if caps is not None:
             self.caps = self.version(caps)
+
+    def _connect(self, path):
+        try:
+            self.sock.connect(path)
+        except BlockingIOError:  # the backlog is full
+            return False
+        return True
 
     def __enter__(self):
         return self
