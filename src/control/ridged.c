@@ -19,7 +19,7 @@
 #include "control/runtime.h"
 #include "control/server.h"
 
-#define CONTROL_BACKLOG 128
+#define CONTROL_BACKLOG 512
 #define INVENTORY_MS    5000 /* how long PF processes have to say what they have */
 
 const char *argp_program_version = "ridged " RIDGE_VERSION;
