@@ -63,6 +63,7 @@ int rng_create(const struct device_type *type, const struct device_params *param
 	if (!rng)
 		return -ENOMEM;
 	rng->dev.ops = &rng_ops;
+	rng->dev.features = 1ull << VIRTIO_F_IN_ORDER;
 	err = device_setup(&rng->dev, type, params);
 	if (err) {
 		free(rng);

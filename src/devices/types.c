@@ -53,6 +53,9 @@ int device_setup(struct virtio_device *dev, const struct device_type *type,
 	dev->nqueues = (uint16_t)(queues + p->admin_queues);
 	snprintf(dev->name, sizeof(dev->name), "%s", p->name);
 	dev->features |= p->features | 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ANY_LAYOUT |
-			 1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX;
+			 1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_RING_F_EVENT_IDX |
+			 1ull << VIRTIO_F_NOTIFY_ON_EMPTY | 1ull << VIRTIO_F_RING_RESET;
+	if (p->packed)
+		dev->features |= 1ull << VIRTIO_F_RING_PACKED;
 	return virtio_device_init(dev, p->state, size);
 }

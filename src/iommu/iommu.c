@@ -332,12 +332,14 @@ uint8_t *iommu_window_get(struct iommu_window *w, struct iommu_space *s, uint64_
 	struct iommu_map *m;
 	uint64_t avail;
 
-	if (w->generation == s->generation && w->iova == iova && w->len == len)
+	if (w->generation == s->generation && w->iova == iova && w->len == len &&
+	    (w->prot & prot) == prot)
 		return w->ptr;
 	m = map_lookup(s, iova, prot, &avail);
 	w->generation = s->generation;
 	w->iova = iova;
 	w->len = len;
+	w->prot = m ? m->prot : prot;
 	w->ptr = m && avail >= len ? m->base + (iova - m->iova) : NULL;
 	return w->ptr;
 }

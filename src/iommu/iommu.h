@@ -64,6 +64,7 @@ struct iommu_window {
 	uint64_t iova;
 	size_t len;
 	uint64_t generation;
+	int prot; /* the accesses that ptr is good for */
 	uint8_t *ptr;
 };
 

@@ -29,6 +29,8 @@ int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, ui
 void virtio_device_destroy(struct virtio_device *dev)
 {
 	loop_work_cancel(&dev->work);
+	for (uint16_t i = 0; i < dev->nqueues; i++)
+		virtq_destroy(&dev->queues[i]);
 	free(dev->queues);
 	dev->ops->destroy(dev);
 }
@@ -81,7 +83,8 @@ static void device_work(struct loop_work *work)
 	for (uint16_t i = 0; i < dev->nqueues; i++) {
 		struct virtq *vq = &dev->queues[i];
 
-		if (!vq->kicked || !device_running(dev) || !dev->transport->dma(dev))
+		if (!vq->kicked || vq->resetting || !device_running(dev) ||
+		    !dev->transport->dma(dev))
 			continue;
 		vq->kicked = false;
 		dev->ops->process(dev, vq);
@@ -112,11 +115,16 @@ static bool features_ok(const struct virtio_device *dev)
 	return !(f & ~dev->features) && (f >> VIRTIO_F_VERSION_1 & 1);
 }
 
+/* These may change while a queue is in use; what its layout depends on may not. */
 static void apply_features(struct virtio_device *dev)
 {
 	for (uint16_t i = 0; i < dev->nqueues; i++) {
-		dev->queues[i].event_idx = virtio_device_has(dev, VIRTIO_RING_F_EVENT_IDX);
-		dev->queues[i].indirect = virtio_device_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
+		struct virtq *vq = &dev->queues[i];
+
+		vq->event_idx = virtio_device_has(dev, VIRTIO_RING_F_EVENT_IDX);
+		vq->indirect = virtio_device_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
+		vq->notify_on_empty =
+			dev->state->legacy && virtio_device_has(dev, VIRTIO_F_NOTIFY_ON_EMPTY);
 	}
 }
 
@@ -146,12 +154,23 @@ void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq)
 {
 	if (vq->state->enabled || dev->resetting)
 		return;
-	if (!virtq_addresses_ok(vq->state)) {
+	vq->packed = !dev->state->legacy && virtio_device_has(dev, VIRTIO_F_RING_PACKED);
+	vq->in_order = !dev->state->legacy && virtio_device_has(dev, VIRTIO_F_IN_ORDER);
+	if (virtq_enable(vq)) {
 		virtio_device_stop(dev, "a virtqueue's address is not aligned", false);
 		return;
 	}
-	vq->state->enabled = 1;
 	apply_features(dev);
+}
+
+void virtio_device_reset_queue(struct virtio_device *dev, struct virtq *vq)
+{
+	if (!vq->state->enabled || dev->resetting)
+		return;
+	if (vq->in_flight)
+		vq->resetting = true;
+	else
+		virtq_reset(vq);
 }
 
 void virtio_device_config_read(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len)
@@ -250,7 +269,7 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	const char *why = NULL;
 	int got;
 
-	if (!device_running(dev))
+	if (!device_running(dev) || !vq->state->enabled || vq->resetting)
 		return false;
 	space = dev->transport->dma(dev);
 	if (!space)
@@ -262,9 +281,7 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 		dev->in_flight++;
 		if (!iommu_space_lost(space))
 			return true;
-		virtq_unpop(vq, chain);
-		iommu_unpin(chain->segs, (size_t)(chain->nout + chain->nin));
-		dev->in_flight--;
+		virtio_device_put_back(dev, vq, chain);
 	}
 	if (iommu_space_lost(space))
 		virtio_device_stop(dev, iommu_space_fault(space), true);
@@ -273,11 +290,10 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	return false;
 }
 
-void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
-			    uint32_t len, struct iommu_seg *segs, size_t nsegs)
+/* The chain's memory is given back. True if the driver is still to be told of the chain. */
+static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head,
+		      struct iommu_seg *segs, size_t nsegs)
 {
-	struct iommu_space *space = dev->transport->dma(dev);
-
 	counter_inc(dev->counters, requests);
 	iommu_unpin(segs, nsegs);
 	dev->in_flight--;
@@ -286,12 +302,53 @@ void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_
 			reset_finish(dev);
 			dev->transport->reset_done(dev);
 		}
-		return;
+		return false;
 	}
-	if (dev->stopped || !space)
+	if (vq->resetting) {
+		virtq_forget(vq, head);
+		if (!vq->in_flight)
+			virtq_reset(vq);
+		return false;
+	}
+	return !dev->stopped;
+}
+
+void virtio_device_add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head,
+			    uint32_t len, struct iommu_seg *segs, size_t nsegs)
+{
+	struct iommu_space *space;
+
+	if (!chain_end(dev, vq, head, segs, nsegs))
 		return;
-	if (virtq_push(vq, space, head, len) || iommu_space_lost(space))
+	space = dev->transport->dma(dev);
+	if (!space)
+		virtq_forget(vq, head);
+	else if (virtq_add_used(vq, space, head, len))
 		virtio_device_stop(dev, iommu_space_fault(space), true);
+}
+
+void virtio_device_publish_used(struct virtio_device *dev, struct virtq *vq)
+{
+	struct iommu_space *space = dev->transport->dma(dev);
+
+	if (!vq->unpublished || dev->stopped || !space)
+		return;
+	if (virtq_publish_used(vq, space) || iommu_space_lost(space))
+		virtio_device_stop(dev, iommu_space_fault(space), true);
+}
+
+void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
+			    uint32_t len, struct iommu_seg *segs, size_t nsegs)
+{
+	virtio_device_add_used(dev, vq, head, len, segs, nsegs);
+	virtio_device_publish_used(dev, vq);
+}
+
+void virtio_device_put_back(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain)
+{
+	virtq_unpop(vq, chain);
+	iommu_unpin(chain->segs, (size_t)(chain->nout + chain->nin));
+	dev->in_flight--;
 }
 
 void virtio_device_flush(struct virtio_device *dev, struct virtq *vq)

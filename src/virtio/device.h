@@ -112,6 +112,8 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status);
 uint32_t virtio_device_features(const struct virtio_device *dev, uint32_t select);
 void virtio_device_accept_features(struct virtio_device *dev, uint32_t select, uint32_t value);
 void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq);
+/* VIRTIO_F_RING_RESET: the queue's resetting is false again when it is done. */
+void virtio_device_reset_queue(struct virtio_device *dev, struct virtq *vq);
 /* NULL if there is no such queue. */
 struct virtq *virtio_device_queue(struct virtio_device *dev, uint16_t index);
 /* Copies configuration; bytes outside it read as 0xff and are not written. */
@@ -141,6 +143,12 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
  */
 void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
 			    uint32_t len, struct iommu_seg *segs, size_t nsegs);
+/* The same in two steps: chains that the driver must see together. */
+void virtio_device_add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head,
+			    uint32_t len, struct iommu_seg *segs, size_t nsegs);
+void virtio_device_publish_used(struct virtio_device *dev, struct virtq *vq);
+/* Gives up on the last chain that was popped: it is the next one again. */
+void virtio_device_put_back(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain);
 void virtio_device_flush(struct virtio_device *dev, struct virtq *vq);
 /* process() leaves off here, to let others go on, and wants to be called again. */
 void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq);

@@ -64,6 +64,7 @@ static void common_image(struct virtio_device *dev, struct common_cfg *c)
 	c->base.queue_used_lo = htole32((uint32_t)vq->state->device);
 	c->base.queue_used_hi = htole32((uint32_t)(vq->state->device >> 32));
 	c->queue_notif_config_data = htole16(vq->index);
+	c->queue_reset = htole16(vq->resetting);
 }
 
 static void common_read(struct virtio_device *dev, uint32_t offset, void *data, uint8_t len)
@@ -99,11 +100,17 @@ static void queue_write(struct virtio_device *dev, uint32_t offset, uint64_t val
 									     : VIRTQ_NO_VECTOR;
 		return;
 	}
+	if (offset == offsetof(struct common_cfg, queue_reset) && len == 2) {
+		if (value == 1 && virtio_device_has(dev, VIRTIO_F_RING_RESET))
+			virtio_device_reset_queue(dev, vq);
+		return;
+	}
 	/* The rest is for the driver to set before it enables the queue (virtio 1.3, 4.1.4.3.2). */
 	if (st->enabled)
 		return;
 	if (offset == COMMON(queue_size) && len == 2) {
-		if (value && value <= vq->size_max && !(value & (value - 1)))
+		if (value && value <= vq->size_max &&
+		    (!(value & (value - 1)) || virtio_device_has(dev, VIRTIO_F_RING_PACKED)))
 			st->size = (uint16_t)value;
 	} else if (offset == COMMON(queue_enable) && len == 2) {
 		if (value == 1)

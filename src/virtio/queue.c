@@ -3,61 +3,105 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <linux/virtio_ring.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Offsets in the available ring (flags, idx, ring[], used_event) and the used ring alike. */
-#define RING_IDX     2
-#define RING_ENTRIES 4
+#include "virtio/queue_internal.h"
+
+/* VIRTIO_F_IN_ORDER: what was taken, and how much of it has come back. */
+struct virtq_order {
+	uint16_t first; /* the oldest that was not returned to the driver */
+	uint16_t count;
+	struct {
+		uint16_t head;
+		bool done;
+		uint32_t len;
+	} chain[VIRTQ_SIZE_MAX];
+};
 
 void virtq_reset(struct virtq *vq)
 {
 	memset(vq->state, 0, sizeof(*vq->state));
 	vq->state->size = vq->size_max;
 	vq->state->vector = VIRTQ_NO_VECTOR;
-	vq->event_idx = false;
-	vq->indirect = false;
 	vq->kicked = false;
+	vq->resetting = false;
+	vq->in_flight = 0;
+	vq->unpublished = 0;
 	vq->used_pending = false;
 }
 
-bool virtq_addresses_ok(const struct virtq_state *st)
+void virtq_destroy(struct virtq *vq)
 {
-	return st->desc % VRING_DESC_ALIGN_SIZE == 0 && st->driver % VRING_AVAIL_ALIGN_SIZE == 0 &&
-	       st->device % VRING_USED_ALIGN_SIZE == 0;
+	free(vq->order);
+	vq->order = NULL;
 }
 
-static size_t driver_len(const struct virtq *vq)
+int virtq_enable(struct virtq *vq)
 {
-	return RING_ENTRIES + 2u * vq->state->size + 2u;
+	struct virtq_state *st = vq->state;
+	unsigned int driver_align = vq->packed ? 4 : VRING_AVAIL_ALIGN_SIZE;
+
+	if (st->desc % VRING_DESC_ALIGN_SIZE || st->driver % driver_align ||
+	    st->device % VRING_USED_ALIGN_SIZE)
+		return -EINVAL;
+	if (vq->in_order && !vq->order) {
+		vq->order = malloc(sizeof(*vq->order));
+		if (!vq->order)
+			return -ENOMEM;
+	}
+	if (vq->order) {
+		vq->order->first = 0;
+		vq->order->count = 0;
+	}
+	st->avail_wrap = 1;
+	st->used_wrap = 1;
+	st->enabled = 1;
+	return 0;
 }
 
-static size_t device_len(const struct virtq *vq)
+int virtq_read(struct iommu_space *space, struct iommu_window *window, uint64_t area,
+	       size_t area_len, size_t offset, void *data, size_t len)
 {
-	return RING_ENTRIES + 8u * vq->state->size + 2u;
+	uint8_t *p = iommu_window_get(window, space, area, area_len, PROT_READ);
+
+	if (!p)
+		return iommu_read(space, area + offset, data, len);
+	memcpy(data, p + offset, len);
+	return 0;
 }
 
-static int read_driver(struct virtq *vq, struct iommu_space *space, size_t offset, uint16_t *value)
+int virtq_write(struct iommu_space *space, struct iommu_window *window, uint64_t area,
+		size_t area_len, size_t offset, const void *data, size_t len)
 {
-	uint8_t *p =
-		iommu_window_get(&vq->driver, space, vq->state->driver, driver_len(vq), PROT_READ);
+	uint8_t *p = iommu_window_get(window, space, area, area_len, PROT_WRITE);
+
+	if (!p)
+		return iommu_write(space, area + offset, data, len);
+	memcpy(p + offset, data, len);
+	return 0;
+}
+
+int virtq_read16(struct iommu_space *space, struct iommu_window *window, uint64_t area,
+		 size_t area_len, size_t offset, uint16_t *value)
+{
+	uint8_t *p = iommu_window_get(window, space, area, area_len, PROT_READ);
 
 	if (p) {
 		*value = le16toh(__atomic_load_n((uint16_t *)(p + offset), __ATOMIC_ACQUIRE));
 		return 0;
 	}
-	if (iommu_read(space, vq->state->driver + offset, value, sizeof(*value)))
+	if (iommu_read(space, area + offset, value, sizeof(*value)))
 		return -EFAULT;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	*value = le16toh(*value);
 	return 0;
 }
 
-static int write_device16(struct virtq *vq, struct iommu_space *space, size_t offset,
-			  uint16_t value)
+int virtq_write16(struct iommu_space *space, struct iommu_window *window, uint64_t area,
+		  size_t area_len, size_t offset, uint16_t value)
 {
-	uint8_t *p =
-		iommu_window_get(&vq->device, space, vq->state->device, device_len(vq), PROT_WRITE);
+	uint8_t *p = iommu_window_get(window, space, area, area_len, PROT_WRITE);
 
 	value = htole16(value);
 	if (p) {
@@ -65,217 +109,119 @@ static int write_device16(struct virtq *vq, struct iommu_space *space, size_t of
 		return 0;
 	}
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	return iommu_write(space, vq->state->device + offset, &value, sizeof(value));
-}
-
-static int read_desc(struct virtq *vq, struct iommu_space *space, uint16_t i,
-		     struct vring_desc *desc)
-{
-	uint8_t *p = iommu_window_get(&vq->desc, space, vq->state->desc,
-				      sizeof(*desc) * vq->state->size, PROT_READ);
-
-	if (!p)
-		return iommu_read(space, vq->state->desc + sizeof(*desc) * i, desc, sizeof(*desc));
-	memcpy(desc, p + sizeof(*desc) * i, sizeof(*desc));
-	return 0;
-}
-
-/* Where the descriptors of a chain come from: the table, or an indirect table that was copied. */
-struct walk {
-	struct virtq *vq;
-	struct iommu_space *space;
-	struct virtq_chain *chain;
-	const struct vring_desc *indirect; /* NULL: the queue's own table */
-	uint16_t count;                    /* descriptors in the table */
-	const char **why;
-};
-
-static int broken(const struct walk *w, const char *why)
-{
-	*w->why = why;
-	return -EPROTO;
-}
-
-static int fault(const struct walk *w)
-{
-	*w->why = iommu_space_fault(w->space);
-	return -EFAULT;
-}
-
-static int chain_add(struct walk *w, const struct vring_desc *desc)
-{
-	bool in = le16toh(desc->flags) & VRING_DESC_F_WRITE;
-	struct virtq_chain *c = w->chain;
-	uint32_t len = le32toh(desc->len);
-	uint16_t have = (uint16_t)(c->nout + c->nin);
-	int n;
-
-	if (!in && c->nin)
-		return broken(w, "a device-readable descriptor follows a device-writable one");
-	n = iommu_pin(w->space, le64toh(desc->addr), len, in ? PROT_WRITE : PROT_READ,
-		      &c->segs[have], VIRTQ_SEGS_MAX - have);
-	if (n == -E2BIG)
-		return broken(w, "a descriptor chain is in too many pieces");
-	if (n < 0)
-		return fault(w);
-	if (in) {
-		c->nin = (uint16_t)(c->nin + n);
-		c->in_len += len;
-	} else {
-		c->nout = (uint16_t)(c->nout + n);
-		c->out_len += len;
-	}
-	return 0;
-}
-
-static int walk_chain(struct walk *w, uint16_t i);
-
-static int walk_indirect(struct walk *w, const struct vring_desc *desc)
-{
-	struct vring_desc table[VIRTQ_SIZE_MAX];
-	uint32_t len = le32toh(desc->len);
-	struct walk inner = *w;
-
-	if (!w->vq->indirect)
-		return broken(w, "an indirect descriptor that was not negotiated");
-	if (w->indirect)
-		return broken(w, "an indirect descriptor in an indirect table");
-	if (le16toh(desc->flags) & VRING_DESC_F_NEXT)
-		return broken(w, "an indirect descriptor with a next one");
-	if (!len || len % sizeof(*desc) || len > sizeof(table))
-		return broken(w, "an indirect table of bad length");
-	if (iommu_read(w->space, le64toh(desc->addr), table, len))
-		return fault(w);
-	inner.indirect = table;
-	inner.count = (uint16_t)(len / sizeof(*desc));
-	return walk_chain(&inner, 0);
-}
-
-static int walk_chain(struct walk *w, uint16_t i)
-{
-	/* A chain has at most as many descriptors as its table: more is a loop. */
-	for (uint16_t steps = 0; steps < w->count; steps++) {
-		struct vring_desc desc;
-		uint16_t flags;
-		int err;
-
-		if (w->indirect)
-			desc = w->indirect[i];
-		else if (read_desc(w->vq, w->space, i, &desc))
-			return fault(w);
-		flags = le16toh(desc.flags);
-		if (flags & VRING_DESC_F_INDIRECT)
-			return walk_indirect(w, &desc);
-		err = chain_add(w, &desc);
-		if (err)
-			return err;
-		if (!(flags & VRING_DESC_F_NEXT))
-			return 0;
-		i = le16toh(desc.next);
-		if (i >= w->count)
-			return broken(w, "a descriptor's next is outside its table");
-	}
-	return broken(w, "a descriptor chain that loops");
+	return iommu_write(space, area + offset, &value, sizeof(value));
 }
 
 int virtq_pop(struct virtq *vq, struct iommu_space *space, struct virtq_chain *chain,
 	      const char **why)
 {
 	struct virtq_state *st = vq->state;
-	struct walk w = {
-		.vq = vq,
-		.space = space,
-		.chain = chain,
-		.count = st->size,
-		.why = why,
-	};
-	uint16_t avail, head;
-	uint64_t bit;
-	int err;
+	int got;
 
-	if (read_driver(vq, space, RING_IDX, &avail))
-		return fault(&w);
-	if (avail == st->avail_next)
-		return 0;
-	if ((uint16_t)(avail - st->avail_next) > st->size)
-		return broken(&w, "the available index jumped");
-	if (read_driver(vq, space, RING_ENTRIES + 2u * (st->avail_next % st->size), &head))
-		return fault(&w);
-	if (head >= st->size)
-		return broken(&w, "an available entry is outside the descriptor table");
-	bit = 1ull << (head % 64);
-	if (st->in_flight[head / 64] & bit)
-		return broken(&w, "a descriptor was made available while the device has it");
-	chain->head = head;
 	chain->nout = 0;
 	chain->nin = 0;
 	chain->out_len = 0;
 	chain->in_len = 0;
-	err = walk_chain(&w, head);
-	if (err) {
-		iommu_unpin(chain->segs, (size_t)(chain->nout + chain->nin));
-		return err;
+	got = vq->packed ? packed_pop(vq, space, chain, why) : split_pop(vq, space, chain, why);
+	if (got <= 0)
+		return got;
+	st->in_flight[chain->head / 64] |= 1ull << (chain->head % 64);
+	vq->in_flight++;
+	if (vq->in_order) {
+		struct virtq_order *o = vq->order;
+		uint16_t at = (uint16_t)((o->first + o->count++) % VIRTQ_SIZE_MAX);
+
+		o->chain[at].head = chain->head;
+		o->chain[at].done = false;
 	}
-	st->in_flight[head / 64] |= bit;
-	st->avail_next++;
 	return 1;
 }
 
 void virtq_unpop(struct virtq *vq, const struct virtq_chain *chain)
 {
-	vq->state->in_flight[chain->head / 64] &= ~(1ull << (chain->head % 64));
-	vq->state->avail_next--;
+	virtq_forget(vq, chain->head);
+	if (vq->in_order)
+		vq->order->count--;
+	if (vq->packed)
+		packed_unpop(vq, chain);
+	else
+		split_unpop(vq, chain);
+}
+
+static int add_used(struct virtq *vq, struct iommu_space *space, uint16_t head, uint32_t len)
+{
+	int err = vq->packed ? packed_add_used(vq, space, head, len)
+			     : split_add_used(vq, space, head, len);
+
+	if (!err)
+		vq->unpublished++;
+	return err;
+}
+
+/* Notes that a chain is done, and adds those whose turn it is. */
+static int add_in_order(struct virtq *vq, struct iommu_space *space, uint16_t head, uint32_t len)
+{
+	struct virtq_order *o = vq->order;
+	int err = 0;
+
+	for (uint16_t i = 0; i < o->count; i++) {
+		uint16_t at = (uint16_t)((o->first + i) % VIRTQ_SIZE_MAX);
+
+		if (o->chain[at].head != head || o->chain[at].done)
+			continue;
+		o->chain[at].done = true;
+		o->chain[at].len = len;
+		break;
+	}
+	while (!err && o->count && o->chain[o->first].done) {
+		err = add_used(vq, space, o->chain[o->first].head, o->chain[o->first].len);
+		o->first = (uint16_t)((o->first + 1) % VIRTQ_SIZE_MAX);
+		o->count--;
+	}
+	return err;
+}
+
+void virtq_forget(struct virtq *vq, uint16_t head)
+{
+	vq->state->in_flight[head / 64] &= ~(1ull << (head % 64));
+	vq->in_flight--;
+}
+
+int virtq_add_used(struct virtq *vq, struct iommu_space *space, uint16_t head, uint32_t len)
+{
+	virtq_forget(vq, head);
+	return vq->in_order ? add_in_order(vq, space, head, len) : add_used(vq, space, head, len);
+}
+
+int virtq_publish_used(struct virtq *vq, struct iommu_space *space)
+{
+	if (!vq->unpublished)
+		return 0;
+	vq->unpublished = 0;
+	vq->used_pending = true;
+	return vq->packed ? packed_publish_used(vq, space) : split_publish_used(vq, space);
 }
 
 int virtq_push(struct virtq *vq, struct iommu_space *space, uint16_t head, uint32_t len)
 {
-	struct virtq_state *st = vq->state;
-	struct vring_used_elem elem = { .id = htole32(head), .len = htole32(len) };
-	size_t offset = RING_ENTRIES + sizeof(elem) * (st->used_next % st->size);
-	uint8_t *p = iommu_window_get(&vq->device, space, st->device, device_len(vq), PROT_WRITE);
+	int err = virtq_add_used(vq, space, head, len);
 
-	if (p)
-		memcpy(p + offset, &elem, sizeof(elem));
-	else if (iommu_write(space, st->device + offset, &elem, sizeof(elem)))
-		return -EFAULT;
-	st->in_flight[head / 64] &= ~(1ull << (head % 64));
-	st->used_next++;
-	vq->used_pending = true;
-	return write_device16(vq, space, RING_IDX, st->used_next);
+	return err ? err : virtq_publish_used(vq, space);
 }
 
 bool virtq_enable_notify(struct virtq *vq, struct iommu_space *space)
 {
-	uint16_t avail;
-
-	/* Without event index the driver notifies always: used.flags stays 0. */
-	if (vq->event_idx) {
-		write_device16(vq, space, RING_ENTRIES + 8u * vq->state->size,
-			       vq->state->avail_next);
-		/* The driver sees the event index before we look whether it came too late. */
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	}
-	return !read_driver(vq, space, RING_IDX, &avail) && avail != vq->state->avail_next;
+	return vq->packed ? packed_enable_notify(vq, space) : split_enable_notify(vq, space);
 }
 
 bool virtq_interrupt_due(struct virtq *vq, struct iommu_space *space)
 {
-	struct virtq_state *st = vq->state;
-	uint16_t now = st->used_next, old = st->used_signalled, value;
-	bool valid = st->used_signalled_valid;
-
 	if (!vq->used_pending)
 		return false;
 	vq->used_pending = false;
-	/* The driver sees the used index before we read what it asked for (virtio 1.3, 2.7.10). */
+	/* The driver sees what was used before we read what it asked for (2.7.10, 2.8.21). */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!vq->event_idx)
-		return !read_driver(vq, space, 0, &value) && !(value & VRING_AVAIL_F_NO_INTERRUPT);
-	st->used_signalled = now;
-	st->used_signalled_valid = true;
-	if (read_driver(vq, space, RING_ENTRIES + 2u * st->size, &value))
-		return false;
-	return !valid || vring_need_event(value, now, old);
+	return vq->packed ? packed_interrupt_due(vq, space) : split_interrupt_due(vq, space);
 }
 
 static size_t copy(const struct iommu_seg *segs, size_t n, uint64_t offset, uint8_t *data,

@@ -142,6 +142,7 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 		.queue_size = c->queue_size,
 		.readonly = c->flags & IPC_FUNCTION_READONLY,
 		.direct = c->flags & IPC_FUNCTION_DIRECT,
+		.packed = c->flags & IPC_FUNCTION_PACKED,
 		.backend = -1,
 	};
 	struct virtio_device *dev;

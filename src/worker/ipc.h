@@ -90,6 +90,7 @@ struct ipc_pf_info {
 #define IPC_FUNCTION_READONLY    0x1u
 #define IPC_FUNCTION_DIRECT      0x2u /* the image was opened with O_DIRECT */
 #define IPC_FUNCTION_LEGACY_ONLY 0x4u /* legacy=only */
+#define IPC_FUNCTION_PACKED      0x8u /* offer packed virtqueues */
 
 /* Descriptors: IPC_FD_STATE, and IPC_FD_LISTEN and IPC_FD_BACKEND as fds says. */
 struct ipc_function_create {
