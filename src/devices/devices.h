@@ -23,6 +23,7 @@ struct device_params {
 	uint16_t queue_size;        /* 0: the type's default */
 	uint16_t admin_queues;      /* of a PF: appended */
 	uint64_t features;          /* of a PF: added to the type's */
+	bool packed;                /* offer packed virtqueues */
 	int backend; /* blk: the image; taken over on success. -1: none, every request fails */
 	bool readonly;
 	bool direct;                        /* the image was opened with O_DIRECT */
