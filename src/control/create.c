@@ -73,6 +73,7 @@ static int pf_named(struct control *ctl, const char *name, const char *type, str
 {
 	struct pf *pf = registry_pf(ctl, name);
 	char names[256];
+	int err;
 
 	if (!pf) {
 		registry_pf_names(ctl, names, sizeof(names));
@@ -81,11 +82,14 @@ static int pf_named(struct control *ctl, const char *name, const char *type, str
 	if (pf->type[0] && strcmp(pf->type, type) != 0)
 		return error_set(e, EINVAL, "PF %s is of type %s; give a PF of type %s", name,
 				 pf->type, type);
+	err = pf_usable(pf, e);
+	if (err)
+		return err;
 	if (pf_full(pf))
 		return error_set(e, ENOSPC, "PF %s has all its %u slots in use; give another PF",
 				 name, pf->max_vfs);
 	*out = pf;
-	return pf_usable(pf, e);
+	return 0;
 }
 
 static int pf_choose(struct control *ctl, const struct params *p, struct pf **pf, struct error *e)

@@ -104,7 +104,11 @@ static void pf_gone(struct pf *pf, const char *how)
 	else
 		log_err("PF %s (pid %d) is gone: %s; %u functions went with it", pf->name,
 			(int)pf->pid, how, pf->nfunctions);
-	error_set(&e, EIO, "PF %s is gone: %s", pf->name, how);
+	if (pf->why[0])
+		error_set(&e, EIO, "%s", how);
+	else
+		error_set(&e, EIO, "PF %s is gone: %s; try again, or look at its log", pf->name,
+			  how);
 	ipc_link_drain(&pf->link);
 	ipc_link_close(&pf->link, e.text);
 	inventory_end(pf);

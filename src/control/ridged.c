@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,6 +193,11 @@ static int control_socket(struct daemon *d, gid_t group, int *fd, struct error *
 
 	if (sd_listen_fds(1) == 1) {
 		*fd = SD_LISTEN_FDS_START;
+		if (sd_is_socket_unix(*fd, SOCK_STREAM, 1, NULL, 0) <= 0 ||
+		    fcntl(*fd, F_SETFL, O_NONBLOCK))
+			return error_set(e, EINVAL,
+					 "the socket from systemd is no listening stream socket; "
+					 "give ListenStream=");
 		return 0;
 	}
 	if (asprintf(&d->ctl.socket_path, "%s/ridged.sock", d->ctl.runtime_dir) < 0)

@@ -1,0 +1,811 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What ridged does with PFs and functions: nothing half, nothing twice, nothing lost."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from control import BUILD, Connection, Daemon, Locker, RpcError, running, wait_until
+
+REAL_PF = os.path.join(BUILD, "ridge-pf")
+
+
+@pytest.fixture(scope="module", params=["fake", "real"])
+def daemon(request):
+    if request.param == "real" and not os.path.exists(REAL_PF):
+        pytest.skip("no ridge-pf in this build")
+    daemon = Daemon(fake=request.param == "fake")
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture(scope="module")
+def fake():
+    """Its PF processes do wrong what the names of functions ask for."""
+    daemon = Daemon()
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def own():
+    """One to kill and start again."""
+    daemon = Daemon()
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture(autouse=True)
+def clean(request):
+    """Each test ends with no function left."""
+    yield
+    for name in ("daemon", "fake"):
+        if name in request.fixturenames:
+            daemon = request.getfixturevalue(name)
+            if daemon.process.poll() is None:
+                daemon.note_pids()
+                left = daemon.names()
+                if left:
+                    daemon("function.destroy", names=left, force=True)
+
+
+def sockets(daemon):
+    return sorted(os.listdir(os.path.join(daemon.runtime, "functions")))
+
+
+def create(daemon, name, **params):
+    params.setdefault("type", "rng")
+    return daemon("function.create", name=name, **params)
+
+
+# create
+
+
+def test_create_tells_what_it_made(daemon):
+    image = daemon.image("image")
+    made = create(daemon, "disk0", type="blk", image=image, readonly=True)
+    assert set(made) == {"name", "type", "rid", "slot", "pf", "pid", "driver", "socket", "device",
+                         "state", "text", "peer_pid", "params", "counters"}
+    assert made["name"] == "disk0" and made["type"] == "blk" and made["slot"] == 1
+    assert re.fullmatch(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", made["rid"])
+    assert made["pf"] == "blk0" and made["driver"] == "vfio-pci" and made["state"] == "idle"
+    assert made["device"] is None and made["text"] is None and made["peer_pid"] is None
+    assert made["socket"] == os.path.join(daemon.runtime, "functions", "disk0.sock")
+    assert stat.S_ISSOCK(os.stat(made["socket"]).st_mode) and running(made["pid"])
+    assert made["params"] == {
+        "type": "blk", "name": "disk0", "driver": "vfio-pci", "mode": "0600", "image": image,
+        "readonly": True, "direct": False, "share": False}
+    assert all(isinstance(count, int) for count in made["counters"].values())
+    assert daemon("function.show", name="disk0") == made
+    assert daemon("function.list") == [made]
+
+
+def test_create_takes_the_first_pf_of_the_type(daemon):
+    first = create(daemon, "a")
+    assert create(daemon, "b")["pf"] == first["pf"]
+    assert create(daemon, "b")["slot"] == 2
+    daemon("pf.add", name="another", type="rng")
+    assert create(daemon, "c")["pf"] == first["pf"]
+    assert create(daemon, "d", pf="another")["pf"] == "another"
+    daemon("function.destroy", name="d")
+    daemon("pf.remove", name="another")
+
+
+def test_create_makes_a_pf_with_another_name(own):
+    own("pf.add", name="rng0", type="blk")
+    assert create(own, "a")["pf"] == "rng1"
+
+
+def test_create_slots_are_taken_one_by_one(daemon):
+    assert create(daemon, "a", slot=7)["slot"] == 7
+    assert create(daemon, "b")["slot"] == 1
+    assert create(daemon, "c", slot="2")["slot"] == 2
+    assert create(daemon, "d")["slot"] == 3
+    assert daemon.fails("function.create", type="rng", name="e", slot=7).code == -32000
+    assert "e" not in daemon.names()
+    daemon("function.destroy", name="b")
+    assert create(daemon, "b")["slot"] == 1
+
+
+def test_create_again_changes_nothing(daemon):
+    image = daemon.image()
+    params = {"type": "blk", "name": "disk0", "image": image, "serial": "abc", "queue_size": 128}
+    made = daemon("function.create", **params)
+    inode = os.stat(made["socket"]).st_ino
+    assert daemon("function.create", **params) == made
+    # The same in other words; the place may be named or not.
+    assert daemon("function.create", readonly="false", driver="vfio-pci", mode="600", share=False,
+                  pf=made["pf"], slot=str(made["slot"]), **dict(params, queue_size="128")) == made
+    assert os.stat(made["socket"]).st_ino == inode
+
+
+def test_create_again_with_other_parameters(daemon):
+    image = daemon.image()
+    made = create(daemon, "disk0", type="blk", image=image)
+    error = daemon.fails("function.create", type="blk", name="disk0", image="/other",
+                         readonly=True, driver="none")
+    assert error.errno == "EEXIST"
+    assert error.message == (
+        "create blk disk0: it exists with other parameters: driver (have vfio-pci, asked none), "
+        f"image (have {image}, asked /other), readonly (have false, asked true); ask for the "
+        "same, destroy it first, or give another name")
+    error = daemon.fails("function.create", type="rng", name="disk0")
+    assert "type (have blk, asked rng)" in error.message
+    error = daemon.fails("function.create", type="blk", name="disk0", image=image, slot=9)
+    assert "slot (have 1, asked 9)" in error.message
+    assert daemon("function.show", name="disk0") == made
+
+
+@pytest.mark.parametrize("params,message", [
+    ({"type": "disk"}, "create disk x: type=disk: there is no such type; give one of blk, rng"),
+    ({"driver": "uio"}, "create rng x: driver=uio: there is no such driver; give one of vfio-pci, "
+                        "virtio-vfio-pci, none"),
+    ({"imgae": "/x"}, "create rng x: there is no key imgae for a function of type rng; the keys "
+                      "are type, name, driver, pf, slot, queues, queue_size, owner, group, mode, "
+                      "legacy"),
+    ({"legacy": "only"}, "create rng x: legacy means something only to driver virtio-vfio-pci; "
+                         "leave it out, or give driver=virtio-vfio-pci"),
+    ({"pf": "nope", "type": "rng"}, None),
+    ({"owner": "no-such-user"}, "create rng x: there is no user no-such-user; give a user's name "
+                                "or number"),
+    ({"group": "no-such-group"}, None),
+    ({"type": "blk", "image": "/no/such"},
+     "create blk x: image /no/such: No such file or directory; give an existing raw image or "
+     "block device"),
+    ({"type": "blk", "image": "/tmp"},
+     "create blk x: image /tmp: it is a directory; give a raw image or block device"),
+    ({"type": "blk", "image": "/dev/null"},
+     "create blk x: image /dev/null: it is a character device; give a raw image or block device"),
+    ({"type": "blk", "image": "relative"},
+     "create blk x: image=relative: give an absolute path"),
+    ({"type": "blk"}, "create blk x: image is missing; give image=..."),
+])
+def test_create_refused_leaves_nothing(daemon, params, message):
+    error = daemon.fails("function.create", **{"type": "rng", "name": "x", **params})
+    if message:
+        assert error.message == message
+    assert daemon.names() == [] and sockets(daemon) == []
+
+
+def test_create_image_that_is_no_disk(daemon):
+    fifo = os.path.join(daemon.directory, "fifo")
+    os.mkfifo(fifo)
+    error = daemon.fails("function.create", type="blk", name="x", image=fifo)
+    assert error.message == \
+        f"create blk x: image {fifo}: it is a FIFO; give a raw image or block device"
+    small = daemon.image("small", 511)
+    error = daemon.fails("function.create", type="blk", name="x", image=small)
+    assert error.message == f"create blk x: image {small}: 511 bytes are too small; give one of " \
+                            "512 bytes or more"
+    empty = daemon.image("empty", 0)
+    assert daemon.fails("function.create", type="blk", name="x", image=empty).errno == "EINVAL"
+    long = "/" + "x" * 4000
+    assert daemon.fails("function.create", type="blk", name="x", image=long).code == -32000
+
+
+def test_create_image_that_may_not_be_written():
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    daemon = Daemon()
+    image = daemon.image()
+    os.chmod(image, 0o444)
+    os.chown(daemon.directory, 65534, 65534)
+    # /proc/self/fd would not let an unprivileged ridged do more, either.
+    daemon.process = subprocess.Popen(
+        [os.path.join(BUILD, "ridged"), "--runtime-dir", daemon.runtime], user=65534, group=65534,
+        extra_groups=[], env=daemon.environment, stdout=subprocess.PIPE,
+        stderr=open(daemon.log_path, "ab"))
+    try:
+        daemon.ready()
+        error = daemon.fails("function.create", type="blk", name="x", image=image)
+        assert error.errno == "EACCES"
+        assert error.message == f"create blk x: image {image}: Permission denied; give " \
+                                "readonly=true, or an image that ridged may write"
+        create(daemon, "x", type="blk", image=image, readonly=True)
+        error = daemon.fails("function.create", type="rng", name="y", owner="root")
+        assert error.errno == "EPERM" and "run ridged as root" in error.message
+        assert sockets(daemon) == ["x.sock"]
+    finally:
+        daemon.close()
+
+
+def test_create_path_too_long(daemon):
+    long = Daemon(fake=True)
+    long.runtime = os.path.join(long.directory, "d" * 60)
+    long.path = os.path.join(long.runtime, "ridged.sock")
+    long.environment["RIDGE_RUNTIME_DIR"] = long.runtime
+    long.start()
+    try:
+        error = long.fails("function.create", type="rng", name="n" * 63)
+        assert error.errno == "ENAMETOOLONG" and "too long for a socket" in error.message
+        assert long.names() == [] and sockets(long) == []
+    finally:
+        long.close()
+
+
+def test_create_refused_by_the_pf_process(fake):
+    image = fake.image()
+    error = fake.fails("function.create", type="blk", name="refuse-me", image=image)
+    assert error.errno == "EOPNOTSUPP"
+    assert error.message == \
+        "create blk refuse-me: the fake refuses refuse-me; give another name"
+    assert fake.names() == [] and sockets(fake) == []
+    assert [pf["name"] for pf in fake("pf.list")] == ["blk0"]
+    # The image is free again.
+    create(fake, "fine", type="blk", image=image)
+
+
+def test_create_when_the_answer_makes_no_sense(fake):
+    assert fake.fails("function.create", type="rng", name="garbage-1").errno == "EPROTO"
+    assert sockets(fake) == []
+
+
+def test_create_when_the_pf_process_dies(fake):
+    create(fake, "bystander")
+    pid = fake("function.show", name="bystander")["pid"]
+    error = fake.fails("function.create", type="rng", name="die-1")
+    assert error.errno == "EIO" and "killed by signal 9 (Killed)" in error.message
+    assert not running(pid)
+    # Its functions are gone with it, others are not, and there is a new start.
+    assert fake.names() == [] and sockets(fake) == []
+    assert create(fake, "bystander")["pid"] != pid
+
+
+def test_many_at_once(daemon):
+    """A hundred creations without waiting for any."""
+    with daemon.connect() as connection:
+        ids = [connection.start("function.create", type="rng", name=f"f{n}") for n in range(100)]
+        answers = [connection.line() for _ in ids]
+    assert sorted(answer["id"] for answer in answers) == ids
+    assert sorted(answer["result"]["slot"] for answer in answers) == list(range(1, 101))
+    assert len(daemon.names()) == 100 and len(sockets(daemon)) == 100
+    assert sorted(daemon("function.destroy", names=[f"f{n}" for n in range(100)])["destroyed"]) \
+        == sorted(f"f{n}" for n in range(100))
+    assert sockets(daemon) == []
+
+
+# The socket
+
+
+def test_socket_default_mode(daemon):
+    info = os.stat(create(daemon, "a")["socket"])
+    assert (stat.S_IMODE(info.st_mode), info.st_uid) == (0o600, os.geteuid())
+
+
+def test_socket_owner_group_mode(daemon):
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    made = create(daemon, "a", owner="nobody", group="1", mode="660")
+    info = os.stat(made["socket"])
+    assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) == (0o660, 65534, 1)
+    assert made["params"]["owner"] == "nobody" and made["params"]["mode"] == "0660"
+    # That user reaches this socket, and no other and nothing else.
+    program = ("import os, socket, sys\n"
+               "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+               "for path in sys.argv[1:]:\n"
+               "    try: socket.socket(socket.AF_UNIX).connect(path); print('connected')\n"
+               "    except OSError as error: print(type(error).__name__)\n"
+               "for path in ('.', 'pf', 'functions'):\n"
+               "    try: print(os.listdir(os.path.dirname(sys.argv[2]) + '/' + path))\n"
+               "    except OSError as error: print(type(error).__name__)\n")
+    other = create(daemon, "b")
+    said = subprocess.run(
+        ["/usr/bin/python3", "-c", program, made["socket"], daemon.path, other["socket"],
+         os.path.join(daemon.runtime, "pf", made["pf"] + ".sock")],
+        capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["connected"] + ["PermissionError"] * 6
+
+
+def test_socket_file_in_the_way(daemon):
+    path = os.path.join(daemon.runtime, "functions", "a.sock")
+    with open(path, "w", encoding="utf-8"):
+        pass
+    error = daemon.fails("function.create", type="rng", name="a")
+    assert error.errno == "EEXIST" and path in error.message
+    assert os.path.exists(path)
+    os.unlink(path)
+
+
+# Locks
+
+
+def test_lock_second_writer_is_refused(daemon):
+    image = daemon.image()
+    create(daemon, "a", type="blk", image=image)
+    for readonly in (False, True):
+        error = daemon.fails("function.create", type="blk", name="b", image=image,
+                             readonly=readonly)
+        assert error.errno == "EBUSY" and image in error.message and "\n" not in error.message
+        assert "another process" in error.message and "share=true" in error.message
+    assert sockets(daemon) == ["a.sock"]
+    daemon("function.destroy", name="a")
+    create(daemon, "b", type="blk", image=image)
+
+
+def test_lock_readers_share(daemon):
+    image = daemon.image()
+    create(daemon, "a", type="blk", image=image, readonly=True)
+    create(daemon, "b", type="blk", image=image, readonly=True)
+    assert daemon.fails("function.create", type="blk", name="c", image=image).errno == "EBUSY"
+    daemon("function.destroy", names=["a", "b"])
+    create(daemon, "c", type="blk", image=image)
+
+
+def test_lock_share_takes_none(daemon):
+    image = daemon.image()
+    create(daemon, "a", type="blk", image=image)
+    create(daemon, "b", type="blk", image=image, share=True)
+    daemon("function.destroy", name="a")
+    Locker(image, write=True).close()
+
+
+@pytest.mark.parametrize("ours,theirs,together", [
+    ("write", "write", False), ("write", "read", False), ("read", "write", False),
+    ("read", "read", True)])
+def test_lock_and_qemu(daemon, ours, theirs, together):
+    image = daemon.image()
+    params = {"type": "blk", "name": "a", "image": image, "readonly": ours == "read"}
+    # We came first.
+    daemon("function.create", **params)
+    if together:
+        Locker(image, write=theirs == "write").close()
+    else:
+        with pytest.raises(OSError):
+            Locker(image, write=theirs == "write")
+    daemon("function.destroy", name="a")
+    # They came first.
+    locker = Locker(image, write=theirs == "write")
+    if together:
+        daemon("function.create", **params)
+    else:
+        assert daemon.fails("function.create", **params).errno == "EBUSY"
+    locker.close()
+    daemon("function.create", **params)
+
+
+def test_lock_holder_with_a_classic_lock_is_named(daemon):
+    image = daemon.image()
+    holder = subprocess.Popen(
+        ["/usr/bin/python3", "-c",
+         "import fcntl, sys\n"
+         f"f = open({image!r}, 'r+b')\n"
+         "fcntl.lockf(f, fcntl.LOCK_EX)\n"
+         "print(flush=True)\n"
+         "sys.stdin.read()\n"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    error = daemon.fails("function.create", type="blk", name="a", image=image)
+    assert f"process {holder.pid} " in error.message
+    holder.communicate()
+
+
+# destroy
+
+
+def test_destroy(daemon):
+    made = create(daemon, "a")
+    assert daemon("function.destroy", name="a") == {"destroyed": ["a"]}
+    assert daemon.names() == [] and not os.path.exists(made["socket"])
+    assert running(made["pid"])
+
+
+def test_destroy_of_what_is_not_there(daemon):
+    create(daemon, "a")
+    error = daemon.fails("function.destroy", names=["a", "b"])
+    assert error.errno == "ENOENT"
+    assert error.message == "destroy b: there is no such function; there is a"
+    # One that cannot be found is most likely a slip: nothing is done.
+    assert daemon.names() == ["a"]
+    assert daemon.fails("function.destroy", names=["a", "a"]).errno == "EBUSY"
+    assert daemon("function.destroy", names=["a"]) == {"destroyed": ["a"]}
+
+
+@pytest.mark.parametrize("params", [{}, {"name": 5}, {"names": "a"}, {"names": []},
+                                    {"names": [5]}, {"name": "a", "force": "yes"},
+                                    {"name": "a", "really": True}])
+def test_destroy_params(daemon, params):
+    assert daemon.fails("function.destroy", **params).code == -32602
+
+
+def test_destroy_with_a_vmm(fake):
+    made = create(fake, "a")
+    create(fake, "b")
+    with socket.socket(socket.AF_UNIX) as vmm:
+        vmm.connect(made["socket"])
+        shown = wait_until(lambda: [f for f in [fake("function.show", name="a")]
+                                    if f["state"] == "connected"])[0]
+        assert shown["peer_pid"] == os.getpid() and shown["counters"]["connections"] == 1
+        error = fake.fails("function.destroy", names=["a", "b"])
+        assert error.errno == "EBUSY" and "--force" in error.message
+        assert error.data["destroyed"] == ["b"]
+        assert [(f["name"], f["errno"]) for f in error.data["failed"]] == [("a", "EBUSY")]
+        assert fake.names() == ["a"]
+        assert fake("function.destroy", name="a", force=True) == {"destroyed": ["a"]}
+        assert vmm.recv(1) == b""
+    assert sockets(fake) == []
+
+
+# bind
+
+
+def test_bind_keeps_the_socket_between_drivers_that_serve_one(daemon):
+    made = create(daemon, "a")
+    inode = os.stat(made["socket"]).st_ino
+    bound = daemon("function.bind", name="a", driver="virtio-vfio-pci")
+    assert bound["driver"] == bound["params"]["driver"] == "virtio-vfio-pci"
+    assert bound["params"]["legacy"] == "auto"
+    assert os.stat(bound["socket"]).st_ino == inode
+    assert daemon("function.bind", name="a", driver="virtio-vfio-pci") == bound
+    assert daemon("function.create", type="rng", name="a", driver="virtio-vfio-pci") == bound
+
+
+def test_bind_to_none_and_back(daemon):
+    made = create(daemon, "a", mode="666")
+    none = daemon("function.bind", name="a", driver="none")
+    assert none["driver"] == "none" and none["socket"] is None and none["rid"] == made["rid"]
+    assert sockets(daemon) == []
+    again = daemon("function.bind", name="a", driver="vfio-pci")
+    assert again["socket"] == made["socket"] and again["params"] == made["params"]
+    assert stat.S_IMODE(os.stat(again["socket"]).st_mode) == 0o666
+
+
+def test_bind_keeps_what_another_driver_does_not_use(daemon):
+    create(daemon, "a", driver="virtio-vfio-pci", legacy="only")
+    assert daemon("function.bind", name="a", driver="vfio-pci")["params"]["legacy"] == "only"
+    assert daemon("function.bind", name="a", driver="virtio-vfio-pci")["params"]["legacy"] == \
+        "only"
+
+
+def test_bind_to_what_is_not_there(daemon):
+    create(daemon, "a")
+    error = daemon.fails("function.bind", name="a", driver="uio")
+    assert error.code == -32602
+    assert error.message == "bind a uio: driver=uio: there is no such driver; give one of " \
+                            "vfio-pci, virtio-vfio-pci, none"
+    error = daemon.fails("function.bind", name="b", driver="none")
+    assert error.errno == "ENOENT"
+    assert daemon.fails("function.bind", name="a").code == -32602
+
+
+def test_bind_refused_rolls_back(fake):
+    made = create(fake, "refusebind-a")
+    error = fake.fails("function.bind", name="refusebind-a", driver="virtio-vfio-pci")
+    assert error.message == "bind refusebind-a virtio-vfio-pci: the fake refuses to bind"
+    assert fake("function.show", name="refusebind-a") == made
+    create(fake, "refusebind-b", driver="none")
+    fake.fails("function.bind", name="refusebind-b", driver="vfio-pci")
+    assert fake("function.show", name="refusebind-b")["socket"] is None
+    assert sockets(fake) == ["refusebind-a.sock"]
+
+
+# PFs
+
+
+def test_pf_add_list_remove(daemon):
+    made = daemon("pf.add", name="p", type="rng", max_vfs=2)
+    assert set(made) == {"name", "type", "rid", "pid", "state", "functions", "max_vfs",
+                         "admin_commands"}
+    assert (made["name"], made["type"], made["max_vfs"]) == ("p", "rng", 2)
+    assert (made["functions"], made["state"]) == (0, "ready")
+    assert daemon("pf.add", name="p", type="rng", max_vfs="2")["pid"] == made["pid"]
+    error = daemon.fails("pf.add", name="p", type="rng")
+    assert error.errno == "EEXIST" and "max_vfs (have 2, asked 255)" in error.message
+    create(daemon, "a", pf="p")
+    create(daemon, "b", pf="p")
+    error = daemon.fails("function.create", type="rng", name="c", pf="p")
+    assert error.message == "create rng c: PF p has all its 2 slots in use; give another PF"
+    error = daemon.fails("pf.remove", name="p")
+    assert error.message == "pf remove p: it has 2 functions; destroy them first"
+    daemon("function.destroy", names=["a", "b"])
+    assert daemon("pf.remove", name="p") == {"name": "p"}
+    assert not running(made["pid"])
+    assert "p" not in [pf["name"] for pf in daemon("pf.list")]
+    assert not os.path.exists(os.path.join(daemon.runtime, "pf", "p.sock"))
+    assert daemon.fails("pf.remove", name="p").errno == "ENOENT"
+
+
+def test_pf_of_another_type(daemon):
+    daemon("pf.add", name="p", type="blk")
+    error = daemon.fails("function.create", type="rng", name="a", pf="p")
+    assert error.message == "create rng a: PF p is of type blk; give a PF of type rng"
+    daemon("pf.remove", name="p")
+
+
+def test_pf_that_refuses(fake):
+    error = fake.fails("pf.add", name="refuse-p", type="rng")
+    assert error.message == "pf add refuse-p: the fake does not want to be refuse-p"
+    error = fake.fails("pf.add", name="exit-p", type="rng")
+    assert "it exited with status 3" in error.message
+    assert not [pf for pf in fake("pf.list") if pf["name"] in ("refuse-p", "exit-p")]
+
+
+def test_pf_binary_missing():
+    daemon = Daemon(environment={})
+    daemon.environment["RIDGE_PF"] = "/no/such/ridge-pf"
+    daemon.start()
+    try:
+        error = daemon.fails("function.create", type="rng", name="a")
+        assert error.message == "create rng a: /no/such/ridge-pf: No such file or directory; " \
+                                "install ridge-pf beside ridged, or set RIDGE_PF"
+        assert daemon("pf.list") == []
+    finally:
+        daemon.close()
+
+
+def test_pf_that_dies(daemon):
+    made = create(daemon, "a")
+    os.kill(made["pid"], signal.SIGKILL)
+    wait_until(lambda: daemon.names() == [])
+    assert sockets(daemon) == []
+    assert made["pf"] not in [pf["name"] for pf in daemon("pf.list")]
+    assert create(daemon, "a")["pid"] != made["pid"]
+
+
+def test_pf_process_inherits_nothing():
+    """But its socket; in a session of its own, and signals as by default."""
+    daemon = Daemon()
+    report = os.path.join(daemon.directory, "report")
+    daemon.environment["FAKE_PF_REPORT"] = report
+    daemon.start()
+    try:
+        made = create(daemon, "a")
+        with open(report, encoding="utf-8") as file:
+            said = json.load(file)
+        assert said["pid"] == made["pid"] == said["sid"]
+        assert said["stdin"] == "/dev/null"
+        # 4 is what lists them, 5 the report.
+        assert [fd for fd in said["fds"] if fd > 5] == []
+        status = dict(line.split(":\t", 1) for line in said["status"].splitlines())
+        assert int(status["SigBlk"], 16) == 0
+        # SIGPIPE (13); Python ignores SIGXFSZ (25), too.
+        assert int(status["SigIgn"], 16) & ~(1 << 24) == 1 << 12
+    finally:
+        daemon.close()
+
+
+# A PF process that does not answer
+
+
+def test_no_answer(own):
+    """Each caller has a deadline; what comes late is put right; nobody else waits."""
+    with own.connect() as hang, own.connect() as slow, own.connect() as add:
+        create(own, "bystander")
+        begin = time.monotonic()
+        hanging = hang.start("function.create", type="rng", name="hang-1")
+        slowly = slow.start("function.create", type="rng", name="slow-1")
+        adding = add.start("pf.add", type="rng", name="hang-pf")
+        error = own.fails("function.create", type="rng", name="hang-1")
+        assert error.message == \
+            "create rng hang-1: hang-1 is being created; try again when that is done"
+        assert own.fails("function.destroy", name="hang-1").errno == "EBUSY"
+        assert own.fails("function.show", name="hang-1").errno == "EBUSY"
+        assert own.names() == ["bystander"]
+        assert create(own, "other")["state"] == "idle"
+        for connection, ident in ((hang, hanging), (slow, slowly), (add, adding)):
+            with pytest.raises(RpcError) as raised:
+                connection.finish(ident)
+            assert raised.value.errno == "ETIMEDOUT"
+            assert "does not answer" in raised.value.message
+        assert 9 < time.monotonic() - begin < 12
+        # It answers two seconds later, and then it is undone.
+        wait_until(lambda: sockets(own) == ["bystander.sock", "hang-1.sock", "other.sock"])
+        assert own.fails("function.create", type="rng", name="hang-1").errno == "EBUSY"
+    own.note_pids()
+
+
+def test_stopped_pf_process(own):
+    """It is shown as it was known last, as unresponsive, and the wait for it happens once."""
+    made = create(own, "a")
+    other = own("function.create", type="blk", name="b", image=own.image())
+    os.kill(made["pid"], signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        states = {f["name"]: f["state"] for f in own("function.list")}
+        assert states == {"a": "unresponsive", "b": "idle"}
+        assert 4 < time.monotonic() - begin < 8
+        begin = time.monotonic()
+        assert own("function.show", name="a")["state"] == "unresponsive"
+        assert [pf["state"] for pf in own("pf.list")] == ["unresponsive", "ready"]
+        assert own("function.show", name="b") == other
+        assert time.monotonic() - begin < 2
+        # Restarted meanwhile, ridged does not wait for it for ever, nor kill it.
+        own.end()
+        begin = time.monotonic()
+        own.start()
+        assert 4 < time.monotonic() - begin < 10
+        assert {pf["name"]: pf["state"] for pf in own("pf.list")} == \
+            {"rng0": "unresponsive", "blk0": "ready"}
+        assert own.names() == ["b"] and sockets(own) == ["a.sock", "b.sock"]
+        assert "does not answer" in \
+            own.fails("function.create", type="rng", name="c", pf="rng0").message
+        assert own.fails("function.create", type="rng", name="a").errno == "EEXIST"
+    finally:
+        os.kill(made["pid"], signal.SIGCONT)
+    wait_until(lambda: "a" in own.names())
+    assert own("function.show", name="a") == made
+
+
+def test_shutdown_of_processes_that_do_not_end():
+    daemon = Daemon()
+    daemon.start()
+    stay = daemon("pf.add", name="stay-1", type="rng")
+    stopped = daemon("pf.add", name="p", type="rng")
+    os.kill(stopped["pid"], signal.SIGSTOP)
+    # Not even one whose name a new ridged learns from its socket alone.
+    daemon.end()
+    daemon.start()
+    begin = time.monotonic()
+    daemon("system.shutdown")
+    assert 4 < time.monotonic() - begin < 9
+    assert not running(stay["pid"]) and not running(stopped["pid"])
+    assert daemon.process.wait(20) == 0
+    daemon.close()
+
+
+# Restart
+
+
+def everything(daemon):
+    return daemon("function.list"), daemon("pf.list")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", ["fake", "real"])
+def test_restart_finds_everything(kind, signum):
+    if kind == "real" and not os.path.exists(REAL_PF):
+        pytest.skip("no ridge-pf in this build")
+    own = Daemon(fake=kind == "fake")
+    own.start()
+    try:
+        image = own.image()
+        create(own, "disk0", type="blk", image=image, serial="s", slot=3)
+        create(own, "rng0", driver="virtio-vfio-pci", legacy="only", mode="660")
+        create(own, "idle", driver="none")
+        own("pf.add", name="empty", type="blk", max_vfs=7)
+        before = everything(own)
+        assert own.end(signum) == (-signum if signum == signal.SIGKILL else 0)
+        assert os.path.exists(own.path) == (signum == signal.SIGKILL)
+        own.start()
+        assert sorted(everything(own)[0], key=str) == sorted(before[0], key=str)
+        assert sorted(everything(own)[1], key=str) == sorted(before[1], key=str)
+        # The parameters came back, too: the same is still the same, and other is other.
+        create(own, "disk0", type="blk", image=image, serial="s", slot=3)
+        assert own.fails("function.create", type="blk", name="disk0", image=image).errno == "EEXIST"
+        own("pf.add", name="empty", type="blk", max_vfs=7)
+        # And the image is locked as before.
+        assert own.fails("function.create", type="blk", name="x", image=image).errno == "EBUSY"
+        own("function.bind", name="rng0", driver="none")
+        own("function.bind", name="idle", driver="vfio-pci")
+        own("function.destroy", names=["disk0", "rng0", "idle"])
+        create(own, "x", type="blk", image=image)
+    finally:
+        own.close()
+
+
+def test_restart_does_not_disturb_a_vmm(own):
+    made = create(own, "a")
+    with socket.socket(socket.AF_UNIX) as vmm:
+        vmm.connect(made["socket"])
+        wait_until(lambda: own("function.show", name="a")["state"] == "connected")
+        for _ in range(3):
+            own.end()
+            own.start()
+            shown = own("function.show", name="a")
+            assert (shown["state"], shown["peer_pid"]) == ("connected", os.getpid())
+            assert shown["counters"]["connections"] == 1
+        vmm.settimeout(0.2)
+        with pytest.raises(socket.timeout):
+            vmm.recv(1)
+
+
+def test_restart_removes_what_is_dead(own):
+    made = create(own, "a")
+    own.end()
+    os.kill(made["pid"], signal.SIGKILL)
+    wait_until(lambda: not running(made["pid"]))
+    own.start()
+    assert own.names() == [] and own("pf.list") == []
+    assert sockets(own) == [] and os.listdir(os.path.join(own.runtime, "pf")) == []
+    assert "nobody listens" in own.log()
+
+
+def test_restart_again_and_again(own):
+    """Killed at whatever moment: what a caller was told is true, and nothing is half."""
+    told = set()
+    for n in range(15):
+        with own.connect() as connection:
+            for m in range(10):
+                connection.start("function.create", type="rng", name=f"f{n}-{m}")
+            time.sleep(0.003 * n)
+            own.process.send_signal(signal.SIGKILL)
+            own.process.wait()
+            own.process.stdout.close()
+            try:
+                while True:
+                    answer = connection.line()
+                    if answer is None:
+                        break
+                    told.add(answer["result"]["name"])
+            except (ConnectionResetError, AssertionError):
+                pass
+        own.start()
+        own.note_pids()
+        names = own.names()
+        assert told <= set(names)
+        assert sockets(own) == sorted(name + ".sock" for name in names)
+    assert len({pf["pid"] for pf in own("pf.list")}) == len(own("pf.list")) <= 2
+
+
+def test_second_ridged_in_one_directory(own):
+    second = subprocess.run([os.path.join(BUILD, "ridged"), "--runtime-dir", own.runtime],
+                            env=own.environment, capture_output=True, text=True, timeout=20,
+                            check=False)
+    assert second.returncode == 1 and second.stdout == ""
+    assert second.stderr == f"ridged: {own.runtime}: a ridged (pid {own.process.pid}) uses this " \
+                            "directory; stop it, or give another --runtime-dir\n"
+    assert own("system.info")["pid"] == own.process.pid
+
+
+def test_runtime_directory_of_others():
+    for path, word in (("/tmp", "anyone may write"), ("/proc/self/nope", "No such file"),
+                       ("/dev/null", "not a directory")):
+        done = subprocess.run([os.path.join(BUILD, "ridged"), "--runtime-dir", path],
+                              capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 1 and word in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_ready_notification():
+    daemon = Daemon()
+    path = os.path.join(daemon.directory, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(path)
+        notify.settimeout(20)
+        daemon.environment["NOTIFY_SOCKET"] = path
+        daemon.start(wait=False)
+        assert notify.recv(4096) == b"READY=1"
+        daemon.ready()
+    daemon.close()
+
+
+def test_socket_activation():
+    """systemd's: a listening socket as descriptor 3."""
+    daemon = Daemon()
+    os.mkdir(daemon.runtime, 0o711)
+    path = os.path.join(daemon.directory, "activated")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        program = ("import os, sys\n"
+                   f"os.dup2({listener.fileno()}, 3)\n"
+                   "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n"
+                   "os.execv(sys.argv[1], sys.argv[1:])\n")
+        daemon.process = subprocess.Popen(
+            ["/usr/bin/python3", "-c", program, os.path.join(BUILD, "ridged"), "--runtime-dir",
+             daemon.runtime], pass_fds=[listener.fileno()], env=daemon.environment,
+            stdout=subprocess.PIPE, stderr=open(daemon.log_path, "ab"))
+        daemon.ready()
+        with Connection(path) as connection:
+            assert connection("function.create", type="rng", name="a")["name"] == "a"
+            daemon.pids = {pf["pid"] for pf in connection("pf.list")}
+        daemon.process.terminate()
+        assert daemon.process.wait(20) == 0
+        assert os.path.exists(path)
+    daemon.close()
+
+
+def test_changes_are_logged(own):
+    create(own, "a")
+    own("function.bind", name="a", driver="none")
+    own("function.destroy", name="a")
+    who = f"(uid {os.geteuid()}, pid {os.getpid()})"
+    for line in ("create rng a: slot 1 of PF rng0, driver vfio-pci", "bind a none", "destroy a"):
+        assert f"{line} {who}" in own.log()
