@@ -162,6 +162,15 @@ static void run_timers(struct loop *loop)
 	}
 }
 
+/* Moves everything on one list to another, which need not be initialised. */
+static void list_move(struct list *from, struct list *to)
+{
+	*to = *from;
+	to->next->prev = to;
+	to->prev->next = to;
+	list_init(from);
+}
+
 /*
  * Work that queues itself again must not starve descriptors and timers: a round runs what was
  * queued when it began, and the next epoll_wait() does not sleep while work is left.
@@ -172,15 +181,29 @@ static void run_work(struct loop *loop)
 
 	if (list_empty(&loop->work))
 		return;
-	round = loop->work;
-	round.next->prev = &round;
-	round.prev->next = &round;
-	list_init(&loop->work);
+	list_move(&loop->work, &round);
 	while (!list_empty(&round)) {
 		struct loop_work *w = list_first(&round, struct loop_work, node);
 
 		list_del(&w->node);
 		w->fn(w);
+	}
+}
+
+/* Each hook goes to the back as it runs, so that it may remove itself or any other. */
+static void run_hooks(struct loop *loop)
+{
+	struct list round;
+
+	if (list_empty(&loop->hooks))
+		return;
+	list_move(&loop->hooks, &round);
+	while (!list_empty(&round)) {
+		struct loop_hook *hook = list_first(&round, struct loop_hook, node);
+
+		list_del(&hook->node);
+		list_add_tail(&loop->hooks, &hook->node);
+		hook->fn(hook);
 	}
 }
 
@@ -203,7 +226,6 @@ static int sleep_time(struct loop *loop, int timeout_ms)
 
 int loop_step(struct loop *loop, int timeout_ms)
 {
-	struct loop_hook *hook, *tmp;
 	int n;
 
 	n = epoll_wait(loop->epfd, loop->ready, LOOP_BATCH, sleep_time(loop, timeout_ms));
@@ -219,8 +241,7 @@ int loop_step(struct loop *loop, int timeout_ms)
 	loop->nready = 0;
 	run_timers(loop);
 	run_work(loop);
-	list_for_each_safe (hook, tmp, &loop->hooks, node)
-		hook->fn(hook);
+	run_hooks(loop);
 	return 0;
 }
 
