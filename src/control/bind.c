@@ -56,7 +56,7 @@ static void bind_done(struct ipc_request *request, struct ipc_reply *reply)
 		}
 		bind_undo(op);
 	}
-	operation_error(&e, reply);
+	operation_error(&e, reply, "bind");
 	operation_fail(op, &e);
 }
 

@@ -148,7 +148,7 @@ static void create_done(struct ipc_request *request, struct ipc_reply *reply)
 		}
 		function_free(op->fn);
 	}
-	operation_error(&e, reply);
+	operation_error(&e, reply, "create");
 	operation_fail(op, &e);
 }
 

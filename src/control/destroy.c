@@ -74,7 +74,7 @@ static void destroy_done(struct ipc_request *request, struct ipc_reply *reply)
 		/* Lost: whether it exists is found out by who settles the end of the connection. */
 		if (reply->event == IPC_DONE)
 			one->fn->phase = FUNCTION_READY;
-		operation_error(&e, reply);
+		operation_error(&e, reply, "destroy");
 		if (d)
 			destroy_failed(d, one->name, &e);
 	}

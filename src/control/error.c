@@ -41,6 +41,16 @@ int error_params(struct error *e, const char *fmt, ...)
 	return -EINVAL;
 }
 
+const char *error_unprefixed(const char *text, const char *verb)
+{
+	size_t len = strlen(verb);
+	const char *colon = strstr(text, ": ");
+
+	if (!colon || strncmp(text, verb, len) != 0 || text[len] != ' ')
+		return text;
+	return colon + 2;
+}
+
 void error_prefix(struct error *e, const char *what)
 {
 	char text[ERROR_TEXT_MAX];

@@ -34,6 +34,12 @@ __attribute__((format(printf, 2, 3))) int error_params(struct error *e, const ch
 void error_prefix(struct error *e, const char *what);
 
 /*
+ * text without "VERB ...: " in front, if it is there: a PF process says what was asked, too, but
+ * knows less of it than we do.
+ */
+const char *error_unprefixed(const char *text, const char *verb);
+
+/*
  * Makes text one line of printable ASCII in place: it may come from a client or from a PF process,
  * and ends up in logs, terminals and JSON.
  */

@@ -54,12 +54,12 @@ void operation_late(struct operation *op, const struct ipc_reply *reply)
 {
 	struct error e;
 
-	operation_error(&e, reply);
+	operation_error(&e, reply, "");
 	methods_fail(op->call, op->what, &e);
 	op->call = NULL;
 }
 
-void operation_error(struct error *e, const struct ipc_reply *reply)
+void operation_error(struct error *e, const struct ipc_reply *reply, const char *verb)
 {
 	switch (reply->event) {
 	case IPC_LATE:
@@ -71,7 +71,7 @@ void operation_error(struct error *e, const struct ipc_reply *reply)
 		break;
 	default:
 		error_set(e, reply->error ? -reply->error : EPROTO, "%s",
-			  reply->text[0] ? reply->text
+			  reply->text[0] ? error_unprefixed(reply->text, verb)
 			  : reply->error ? strerror(-reply->error)
 					 : "the PF process gave an answer that makes no sense");
 	}

@@ -44,7 +44,7 @@ void operation_fail(struct operation *op, struct error *e);
 /* The caller hears that there was no answer in time; the operation goes on. */
 void operation_late(struct operation *op, const struct ipc_reply *reply);
 
-/* An error from a reply, as an error for the caller. */
-void operation_error(struct error *e, const struct ipc_reply *reply);
+/* An error from a reply, as an error for the caller of verb. */
+void operation_error(struct error *e, const struct ipc_reply *reply, const char *verb);
 
 #endif

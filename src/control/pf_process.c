@@ -351,7 +351,8 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 		return;
 	}
 	if (!info || pf_update(pf, info)) {
-		pf_kill(pf, reply->error ? reply->text : "its first answer makes no sense");
+		pf_kill(pf, reply->error ? error_unprefixed(reply->text, "pf add")
+					 : "its first answer makes no sense");
 		return;
 	}
 	if (pf->phase == PF_STARTING)

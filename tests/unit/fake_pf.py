@@ -136,7 +136,8 @@ class FakePf:
         if kind == PF_INIT:
             name, type_, self.total_vfs, spec = S_PF_INIT.unpack(body)
             if text(name).startswith("refuse-"):
-                return fail(22, "the fake does not want to be %s" % text(name))
+                return fail(22, "pf add %s: the fake does not want to be %s" %
+                            (text(name), text(name)))
             if text(name).startswith("hang-"):
                 return None
             self.name, self.type, self.spec = text(name), text(type_), text(spec)
@@ -191,7 +192,7 @@ class FakePf:
         if name.startswith("die-"):
             os.kill(os.getpid(), signal.SIGKILL)
         if name.startswith("refuse-"):
-            return fail(95, "the fake refuses %s; give another name" % name)
+            return fail(95, "create %s: the fake refuses %s; give another name" % (name, name))
         if name.startswith("garbage-"):
             return answer(b"nonsense")
         taken = {f.slot for f in self.functions.values()}
