@@ -4,6 +4,7 @@
  */
 #include "vfio_user/internal.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -164,12 +165,28 @@ static void server_attach(struct vfio_user_server *srv, int fd)
 		 (unsigned int)srv->conn->uid);
 }
 
+/*
+ * A VMM that is gone but for what it sent last must not stand in the way of the next one, which
+ * people start as soon as the first has exited.
+ */
+static void drop_if_gone(struct vfio_user_server *srv)
+{
+	struct pollfd p = { .fd = srv->conn->fd };
+
+	if (poll(&p, 1, 0) > 0 && p.revents & POLLHUP)
+		server_drop(srv, LOG_INFO, "closed by the VMM");
+}
+
 static void listen_event(struct loop_fd *lfd, uint32_t events)
 {
 	struct vfio_user_server *srv = container_of(lfd, struct vfio_user_server, listen);
 	int fd;
 
 	(void)events;
+	if (srv->state == VFIO_USER_CONNECTED)
+		drop_if_gone(srv);
+	if (srv->state == VFIO_USER_DRAINING)
+		return;
 	fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		if (srv->state == VFIO_USER_LISTENING)

@@ -5,8 +5,10 @@ The raw clients are in vfio_user.py, what a guest's driver does in virtio_guest.
 command line in ../e2e/ridge.py.
 """
 
+import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 
@@ -76,6 +78,17 @@ class Function:
 
     def pid(self):
         return self.ridge.pf_pid(self.name)
+
+    def fault(self, kind, value):
+        """Breaks something on purpose: admin-stall or backend-hang, until value 0."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(5)
+            sock.connect(self.ridge.socket)
+            params = {"name": self.name, "kind": kind, "value": str(value)}
+            sock.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "debug.fault",
+                                     "params": params}).encode() + b"\n")
+            answer = json.loads(sock.makefile().readline())
+        assert "error" not in answer, answer
 
     def idle(self):
         """Waits until no VMM is attached and the last one's I/O has ended."""

@@ -291,6 +291,36 @@ static void test_gone_while_busy(void **state)
 	detach(f, attach(f));
 }
 
+/* The next one comes when the last one's messages have not even been read. */
+static void test_close_succession(void **state)
+{
+	struct fixture *f = *state;
+	struct vfio_user_region_access a = { .count = 1 };
+	uint8_t w[17] = { 0 }, batch[33 * 200];
+	int fd = attach(f), next;
+	size_t len = 0;
+
+	memcpy(w, &a, sizeof(a));
+	for (int i = 0; i < 200; i++)
+		len += put(batch + len, 1, VFIO_USER_REGION_WRITE, VFIO_USER_FLAG_NO_REPLY, w,
+			   sizeof(w));
+	assert_int_equal(send(fd, batch, len, 0), len);
+	close(fd);
+	next = attach(f);
+	assert_int_equal(f->counters.value[COUNTER_refused], 0);
+	/* ... and while the device is still at work for it. */
+	f->vdev->late_close = true;
+	assert_int_equal(send(next, batch, len, 0), len);
+	close(next);
+	next = client(f);
+	assert_int_equal(vfio_user_server_state(f->srv), VFIO_USER_DRAINING);
+	f->vdev->late_close = false;
+	stub_finish_close(f->vdev);
+	assert_int_equal(command(f, next, VFIO_USER_DEVICE_RESET, NULL, 0), -EINVAL);
+	assert_int_equal(f->counters.value[COUNTER_refused], 0);
+	detach(f, next);
+}
+
 static void drained(struct vfio_wait *wait, int result)
 {
 	struct fixture *f = container_of(wait, struct fixture, wait);
@@ -380,6 +410,7 @@ int main(void)
 		TEST(test_late_unmap_and_reset),
 		TEST(test_too_late_access),
 		TEST(test_gone_while_busy),
+		TEST(test_close_succession),
 		TEST(test_draining),
 		TEST(test_second_vmm),
 	};
