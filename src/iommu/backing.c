@@ -71,23 +71,26 @@ static bool memory_may_hang(int fd)
 	return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC;
 }
 
-int backing_get(int fd, uint64_t offset, uint64_t size, int prot, struct backing **out)
+static struct backing *find(const struct backing *like)
 {
 	struct backing *b;
+
+	list_for_each (b, &backings.all, node)
+		if (b->dev == like->dev && b->ino == like->ino && b->offset == like->offset &&
+		    b->size == like->size && b->prot == like->prot && !b->lost)
+			return b;
+	return NULL;
+}
+
+int backing_get(int fd, uint64_t offset, uint64_t size, int prot, struct backing **out)
+{
+	struct backing *b, *same;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (memory_may_hang(fd))
 		return -EPERM;
-	list_for_each (b, &backings.all, node) {
-		if (b->dev == st.st_dev && b->ino == st.st_ino && b->offset == offset &&
-		    b->size == size && b->prot == prot && !b->lost) {
-			b->refs++;
-			*out = b;
-			return 0;
-		}
-	}
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
@@ -97,6 +100,7 @@ int backing_get(int fd, uint64_t offset, uint64_t size, int prot, struct backing
 	b->offset = offset;
 	b->size = size;
 	b->prot = prot;
+	/* Also where there is one to share: the kernel says whether this descriptor allows it. */
 	b->base = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
 	if (b->base == MAP_FAILED) {
 		int err = -errno;
@@ -104,7 +108,16 @@ int backing_get(int fd, uint64_t offset, uint64_t size, int prot, struct backing
 		free(b);
 		return err;
 	}
-	list_add_tail(&backings.all, &b->node);
+	/* The inode is the memory for regular files only (memfds are, /dev/zero is not). */
+	same = S_ISREG(st.st_mode) ? find(b) : NULL;
+	if (same) {
+		munmap(b->base, size);
+		free(b);
+		b = same;
+		b->refs++;
+	} else {
+		list_add_tail(&backings.all, &b->node);
+	}
 	*out = b;
 	return 0;
 }
