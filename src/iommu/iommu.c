@@ -213,14 +213,25 @@ int iommu_map(struct iommu_space *s, uint64_t iova, uint64_t size, int fd, uint6
 	return 0;
 }
 
+static bool any_lost(const struct iommu_space *s)
+{
+	for (size_t i = 0; i < s->nmaps; i++)
+		if (s->maps[i]->backing && s->maps[i]->backing->lost)
+			return true;
+	return false;
+}
+
 static void map_remove(struct iommu_map *m)
 {
 	struct iommu_space *s = m->space;
 	size_t at = map_lower_bound(s, m->iova);
+	bool lost = m->backing && m->backing->lost;
 
 	memmove(&s->maps[at], &s->maps[at + 1], (s->nmaps - at - 1) * sizeof(*s->maps));
 	s->nmaps--;
 	map_free(m);
+	if (lost)
+		s->lost = any_lost(s);
 }
 
 int iommu_unmap(struct iommu_space *s, uint64_t iova, uint64_t size, struct iommu_wait *wait)
@@ -391,10 +402,7 @@ bool iommu_space_lost(struct iommu_space *s)
 	if (s->losses_seen == backing_losses())
 		return s->lost;
 	s->losses_seen = backing_losses();
-	s->lost = false;
-	for (size_t i = 0; i < s->nmaps; i++)
-		if (s->maps[i]->backing && s->maps[i]->backing->lost)
-			s->lost = true;
+	s->lost = any_lost(s);
 	if (s->lost)
 		s->fault = "the file behind the guest's memory shrank";
 	return s->lost;
