@@ -194,7 +194,8 @@ class Ridge:
         done = self.run("qemu-args", name)
         if done.returncode != 0:
             raise RidgeError(["qemu-args", name], done.returncode, done.stderr.strip())
-        option, value = shlex.split(done.stdout)
+        # as a shell does with $(ridge qemu-args NAME): it splits words and knows no quotes there
+        option, value = done.stdout.split()
         assert option == "-device", done.stdout
         return json.loads(value)
 
