@@ -65,13 +65,14 @@ struct connection {
 	uint8_t tx[CONNECTION_TX_SIZE];
 };
 
-/* One more VMM than the function has room for, until its VERSION is answered. */
+/* One more VMM than the function has room for, until its VERSION is answered and it has gone. */
 struct refusal {
 	struct vfio_user_server *srv;
 	struct loop_fd lfd;
 	struct loop_timer timer;
 	int fd; /* -1: free */
 	int error;
+	bool told;
 };
 
 /* Those beyond are closed without an answer: who does not send VERSION cannot pile up. */

@@ -95,7 +95,8 @@ static void refusal_timeout(struct loop_timer *timer)
 /*
  * The first message came: a reply to it is what a client reports best. QEMU prints "version reply:
  * Device or resource busy"; without a reply, or with one before it asked, it waits for 5 s and says
- * that it timed out.
+ * that it timed out. It is also left to the client to close, which it does at once; else it would
+ * complain about that as well.
  */
 static void refusal_event(struct loop_fd *lfd, uint32_t events)
 {
@@ -108,19 +109,22 @@ static void refusal_event(struct loop_fd *lfd, uint32_t events)
 	n = recv(r->fd, data, sizeof(data), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n >= (ssize_t)sizeof(h)) {
-		memcpy(&h, data, sizeof(h));
-		h.size = sizeof(h);
-		h.flags = VFIO_USER_TYPE_REPLY | VFIO_USER_FLAG_ERROR;
-		h.error = (uint32_t)r->error;
-		(void)!send(r->fd, &h, sizeof(h), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (r->told || n < (ssize_t)sizeof(h)) {
+		refusal_end(r);
+		return;
 	}
-	refusal_end(r);
+	memcpy(&h, data, sizeof(h));
+	h.size = sizeof(h);
+	h.flags = VFIO_USER_TYPE_REPLY | VFIO_USER_FLAG_ERROR;
+	h.error = (uint32_t)r->error;
+	(void)!send(r->fd, &h, sizeof(h), MSG_DONTWAIT | MSG_NOSIGNAL);
+	r->told = true;
 }
 
 static void server_refuse(struct vfio_user_server *srv, int fd, int error)
 {
 	counter_inc(srv->counters, refused);
+	log_info("%s: VMM refused: %s", srv->name, strerror(error));
 	for (size_t i = 0; i < SERVER_REFUSALS; i++) {
 		struct refusal *r = &srv->refusals[i];
 
@@ -131,6 +135,7 @@ static void server_refuse(struct vfio_user_server *srv, int fd, int error)
 		r->srv = srv;
 		r->fd = fd;
 		r->error = error;
+		r->told = false;
 		loop_timer_set(srv->loop, &r->timer, SERVER_REFUSAL_MS, refusal_timeout);
 		return;
 	}
@@ -143,7 +148,6 @@ static void server_attach(struct vfio_user_server *srv, int fd)
 
 	err = vfio_device_open(srv->vdev);
 	if (err) {
-		log_warn("%s: VMM refused: %s", srv->name, strerror(-err));
 		server_refuse(srv, fd, -err);
 		return;
 	}
