@@ -30,6 +30,14 @@
 	X(request_errors) /* of these: completed with an error */                                  \
 	X(read_bytes)     /* data moved to the guest */                                            \
 	X(write_bytes)    /* data moved from the guest */                                          \
+	X(rx_packets)     /* net: frames given to the guest */                                     \
+	X(tx_packets)     /* net: frames taken from the guest */                                   \
+	X(drop_no_buffer) /* net: frames that found no receive buffer, or none large enough */     \
+	X(drop_filter)    /* net: frames that the guest's MAC and VLAN filters don't want */       \
+	X(drop_spoof)     /* net: frames sent from another MAC address than the function's */      \
+	X(drop_malformed) /* net: frames that are none, or whose header asks the impossible */     \
+	X(drop_link)      /* net: frames while the link is down, or the guest not ready */         \
+	X(drop_backend)   /* net: frames that the backend did not take */                          \
 	X(dma_faults)     /* accesses to memory that is not mapped, not shared or gone */          \
 	X(device_errors)  /* times the device needed a reset because of its driver */
 

@@ -219,29 +219,6 @@ static int request_submit(struct blk_request *r)
 
 /* --- requests --- */
 
-/* Bytes [from, from + len) of some segments as iovecs; returns how many. */
-static unsigned int to_iov(const struct iommu_seg *segs, size_t n, uint64_t from, uint64_t len,
-			   struct iovec *iov)
-{
-	unsigned int count = 0;
-
-	for (size_t i = 0; i < n && len; i++) {
-		uint64_t chunk;
-
-		if (from >= segs[i].len) {
-			from -= segs[i].len;
-			continue;
-		}
-		chunk = segs[i].len - from < len ? segs[i].len - from : len;
-		iov[count].iov_base = (uint8_t *)segs[i].base + from;
-		iov[count].iov_len = chunk;
-		count++;
-		len -= chunk;
-		from = 0;
-	}
-	return count;
-}
-
 static bool aligned(const struct blk_request *r, uint32_t align)
 {
 	for (unsigned int i = 0; i < r->niov; i++)
@@ -295,11 +272,11 @@ static int start_io(struct blk *blk, struct blk_request *r, const struct virtq_c
 	r->iov = r->iovs;
 	if (r->type == VIRTIO_BLK_T_IN) {
 		r->left = chain->in_len - 1;
-		r->niov = to_iov(r->segs + chain->nout, chain->nin, 0, r->left, r->iov);
+		r->niov = virtq_to_iov(r->segs + chain->nout, chain->nin, 0, r->left, r->iov);
 	} else {
 		r->left = chain->out_len - sizeof(struct virtio_blk_outhdr);
-		r->niov = to_iov(r->segs, chain->nout, sizeof(struct virtio_blk_outhdr), r->left,
-				 r->iov);
+		r->niov = virtq_to_iov(r->segs, chain->nout, sizeof(struct virtio_blk_outhdr),
+				       r->left, r->iov);
 		if (blk->readonly)
 			return -EROFS;
 	}

@@ -11,6 +11,11 @@
 #include "base/uring.h"
 #include "virtio/device.h"
 
+struct net_backend;
+
+/* Room for what a type keeps in device state beyond virtio's. */
+#define DEVICE_TYPE_STATE_LEN 4096
+
 #define DEVICE_SERIAL_LEN 20 /* virtio 1.3, 5.2.6: GET_ID */
 
 struct device_params {
@@ -18,6 +23,7 @@ struct device_params {
 	struct loop *loop;
 	struct uring *uring; /* for types with uses_files */
 	struct counters *counters;
+	void *type_state;           /* DEVICE_TYPE_STATE_LEN zeroed bytes, outlive the device */
 	struct virtio_state *state; /* zeroed, outlives the device */
 	uint16_t queues;            /* 0: the type's default */
 	uint16_t queue_size;        /* 0: the type's default */
@@ -28,6 +34,10 @@ struct device_params {
 	bool readonly;
 	bool direct;                        /* the image was opened with O_DIRECT */
 	char serial[DEVICE_SERIAL_LEN + 1]; /* empty: the name */
+	uint8_t mac[6];                     /* net */
+	uint16_t mtu;                       /* net; 0: not told */
+	bool trust;                         /* net: may send from any address, and change its own */
+	struct net_backend *net_backend; /* net; taken over on success. NULL: frames go nowhere */
 };
 
 struct device_type {
@@ -49,6 +59,8 @@ const struct device_type *device_type_find(const char *name);
 extern const struct device_type device_types[];
 
 int blk_create(const struct device_type *type, const struct device_params *params,
+	       struct virtio_device **dev);
+int net_create(const struct device_type *type, const struct device_params *params,
 	       struct virtio_device **dev);
 int rng_create(const struct device_type *type, const struct device_params *params,
 	       struct virtio_device **dev);

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "devices/devices.h"
+#include "devices/net.h"
+
+#define NET_QUEUES_MAX (2 * NET_PAIRS_MAX + 1)
 
 const struct device_type device_types[] = {
 	{
@@ -16,6 +18,15 @@ const struct device_type device_types[] = {
 		.queue_size = 256,
 		.uses_files = true,
 		.create = blk_create,
+	},
+	{
+		.name = "net",
+		.id = VIRTIO_ID_NET,
+		.class_code = 0x020000, /* Ethernet controller */
+		.queues = 1,            /* pairs; the control queue comes on top */
+		.queues_max = NET_QUEUES_MAX,
+		.queue_size = 256,
+		.create = net_create,
 	},
 	{
 		.name = "rng",

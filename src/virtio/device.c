@@ -146,8 +146,11 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
 	st->status = status | (st->status & VIRTIO_STATUS_NEEDS_RESET);
 	apply_features(dev);
 	/* Buffers may wait already (virtio 1.3, 3.1.1: notifications before DRIVER_OK are lost). */
-	if (set & VIRTIO_CONFIG_S_DRIVER_OK)
+	if (set & VIRTIO_CONFIG_S_DRIVER_OK) {
+		if (dev->ops->started)
+			dev->ops->started(dev);
 		virtio_device_resume(dev);
+	}
 }
 
 void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq)
@@ -242,6 +245,20 @@ void virtio_reset_cancel(struct virtio_reset *reset)
 		list_del(&reset->node);
 }
 
+static void config_interrupt(struct virtio_device *dev)
+{
+	if (!(dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return;
+	dev->state->isr |= 2;
+	dev->transport->interrupt(dev, dev->state->config_vector);
+}
+
+void virtio_device_config_changed(struct virtio_device *dev)
+{
+	dev->state->config_generation++;
+	config_interrupt(dev);
+}
+
 void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fault)
 {
 	struct virtio_state *st = dev->state;
@@ -257,10 +274,7 @@ void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fau
 	if (st->legacy)
 		return; /* legacy drivers have no bit to be told by */
 	st->status |= VIRTIO_STATUS_NEEDS_RESET;
-	if (st->status & VIRTIO_CONFIG_S_DRIVER_OK) {
-		st->isr |= 2;
-		dev->transport->interrupt(dev, st->config_vector);
-	}
+	config_interrupt(dev);
 }
 
 bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain)

@@ -27,7 +27,7 @@
 #include "base/loop.h"
 #include "virtio/queue.h"
 
-#define VIRTIO_QUEUES_MAX 66 /* 64, and a device's control queues or a PF's admin queues */
+#define VIRTIO_QUEUES_MAX 67 /* 64, a control queue, and a PF's two admin queues */
 
 #define VIRTIO_STATUS_NEEDS_RESET 0x40
 
@@ -52,6 +52,8 @@ struct virtio_device_ops {
 	void (*process)(struct virtio_device *dev, struct virtq *vq);
 	/* Drops what the type holds back (nothing in flight is dropped). May be NULL. */
 	void (*reset)(struct virtio_device *dev);
+	/* The driver is done negotiating: DRIVER_OK. May be NULL. */
+	void (*started)(struct virtio_device *dev);
 	/* The driver wrote configuration bytes. May be NULL: read-only. */
 	void (*config_write)(struct virtio_device *dev, uint32_t offset, const void *data,
 			     uint32_t len);
@@ -152,6 +154,8 @@ void virtio_device_put_back(struct virtio_device *dev, struct virtq *vq, struct 
 void virtio_device_flush(struct virtio_device *dev, struct virtq *vq);
 /* process() leaves off here, to let others go on, and wants to be called again. */
 void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq);
+/* The device-specific configuration is another now: the driver is told. */
+void virtio_device_config_changed(struct virtio_device *dev);
 /* The driver broke a rule, or memory failed (why: static). */
 void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fault);
 

@@ -258,3 +258,25 @@ size_t virtq_copy_in(const struct iommu_seg *segs, size_t n, uint64_t offset, co
 {
 	return copy(segs, n, offset, (uint8_t *)data, len, true);
 }
+
+unsigned int virtq_to_iov(const struct iommu_seg *segs, size_t n, uint64_t from, uint64_t len,
+			  struct iovec *iov)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < n && len; i++) {
+		uint64_t chunk;
+
+		if (from >= segs[i].len) {
+			from -= segs[i].len;
+			continue;
+		}
+		chunk = segs[i].len - from < len ? segs[i].len - from : len;
+		iov[count].iov_base = (uint8_t *)segs[i].base + from;
+		iov[count].iov_len = chunk;
+		count++;
+		len -= chunk;
+		from = 0;
+	}
+	return count;
+}

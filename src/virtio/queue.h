@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "iommu/iommu.h"
 
@@ -131,5 +132,9 @@ size_t virtq_copy_out(const struct iommu_seg *segs, size_t n, uint64_t offset, v
 		      size_t len);
 size_t virtq_copy_in(const struct iommu_seg *segs, size_t n, uint64_t offset, const void *data,
 		     size_t len);
+
+/* Bytes [from, from + len) of segments as at most n iovecs; returns how many. */
+unsigned int virtq_to_iov(const struct iommu_seg *segs, size_t n, uint64_t from, uint64_t len,
+			  struct iovec *iov);
 
 #endif
