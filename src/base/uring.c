@@ -2,10 +2,21 @@
 #include "base/uring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
 
 #define URING_ENTRIES 256
+
+/*
+ * What the kernel can't do without waiting (fdatasync, most writes) it gives to threads of its own.
+ * By default a process has 4 for each CPU, and that many requests to a file that hangs would hold
+ * up the requests to all others. Threads are made when all there are wait, and not before.
+ */
+#define URING_WORKERS_MAX 4096
 
 struct uring {
 	struct io_uring ring;
@@ -64,6 +75,7 @@ static void before_sleep(struct loop_hook *hook)
 
 int uring_new(struct loop *loop, struct uring **out)
 {
+	unsigned int workers[2] = { URING_WORKERS_MAX, 0 /* not for files: unchanged */ };
 	struct uring *u = calloc(1, sizeof(*u));
 	int err;
 
@@ -79,6 +91,11 @@ int uring_new(struct loop *loop, struct uring **out)
 		return err;
 	}
 	io_uring_ring_dontfork(&u->ring);
+	err = io_uring_register_iowq_max_workers(&u->ring, workers);
+	if (err)
+		log_warn("io_uring keeps its limit of threads (%s): a file that hangs may hold up "
+			 "others",
+			 strerror(-err));
 	err = loop_fd_add(loop, &u->ready, u->ring.ring_fd, EPOLLIN, on_ready);
 	if (err) {
 		io_uring_queue_exit(&u->ring);
@@ -117,6 +134,8 @@ static struct io_uring_sqe *next_sqe(struct uring *u)
 static int start(struct io_uring_sqe *sqe, struct uring_op *op)
 {
 	io_uring_sqe_set_data(sqe, op);
+	if (op->offload)
+		io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
 	return 0;
 }
 
@@ -149,5 +168,15 @@ int uring_fdatasync(struct uring *u, struct uring_op *op, int fd)
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	return start(sqe, op);
+}
+
+int uring_file_size(struct uring *u, struct uring_op *op, int fd, struct statx *sx)
+{
+	struct io_uring_sqe *sqe = next_sqe(u);
+
+	if (!sqe)
+		return -EAGAIN;
+	io_uring_prep_statx(sqe, fd, "", AT_EMPTY_PATH, STATX_SIZE, sx);
 	return start(sqe, op);
 }

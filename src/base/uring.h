@@ -6,7 +6,9 @@
 #ifndef RIDGE_BASE_URING_H
 #define RIDGE_BASE_URING_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "base/loop.h"
@@ -16,6 +18,8 @@ struct uring;
 /* One operation under way. done() gets the result as the system call would: bytes or -errno. */
 struct uring_op {
 	void (*done)(struct uring_op *op, int result);
+	/* By a thread of the kernel's in any case: for files that may wait when told not to. */
+	bool offload;
 };
 
 /* Returns 0 or a negative errno: -EPERM or -ENOSYS where the kernel forbids io_uring. */
@@ -33,5 +37,7 @@ int uring_readv(struct uring *ring, struct uring_op *op, int fd, const struct io
 int uring_writev(struct uring *ring, struct uring_op *op, int fd, const struct iovec *iov,
 		 unsigned int n, uint64_t offset, int flags);
 int uring_fdatasync(struct uring *ring, struct uring_op *op, int fd);
+/* Fills in stx_size of sx. */
+int uring_file_size(struct uring *ring, struct uring_op *op, int fd, struct statx *sx);
 
 #endif

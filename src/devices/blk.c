@@ -9,18 +9,24 @@
  * What a guest can't do is leave the image changed outside of what it asked for: ranges are checked
  * against the capacity, and writes also against the size that the image has now, since writing
  * behind the end of a file that somebody truncated would make it grow again.
+ *
+ * An image that hangs must hold up its own function only, so nothing here may wait for it. For
+ * images whose file system asks another process or machine (remote) even what should not wait may:
+ * a non-blocking read, fstat(). There, everything is left to threads of the kernel's.
  */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/virtio_blk.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -40,6 +46,7 @@ struct blk {
 	struct uring *uring;
 	int fd;
 	bool regular;
+	bool remote;
 	bool readonly;
 	uint32_t direct_align; /* bytes; 0: any buffer will do */
 	uint64_t capacity;     /* bytes */
@@ -65,7 +72,8 @@ struct blk_request {
 	uint8_t *status;   /* in the guest's memory */
 	struct iovec *iov; /* what is left */
 	unsigned int niov;
-	void *bounce; /* O_DIRECT with a buffer that is not aligned */
+	struct statx *sx; /* remote: asked for before a write */
+	void *bounce;     /* O_DIRECT with a buffer that is not aligned */
 	uint64_t bounce_len;
 	struct iovec bounce_iov;
 #ifdef RIDGE_FAULTS
@@ -96,6 +104,7 @@ static void request_end(struct blk_request *r, uint8_t status)
 	*r->status = status;
 	virtio_device_complete(dev, vq, r->head, (uint32_t)(r->written + 1), r->segs, r->nsegs);
 	free(r->bounce);
+	free(r->sx);
 	free(r);
 	virtio_device_flush(dev, vq);
 }
@@ -246,7 +255,7 @@ static int bounce(struct blk_request *r, uint32_t align)
 	return 0;
 }
 
-/* The range is inside the disk, and inside the image as it is now. */
+/* The range is inside the disk, and inside the image as it is now, if that can be asked here. */
 static bool range_ok(struct blk *blk, const struct blk_request *r, uint64_t sector)
 {
 	struct stat st;
@@ -254,13 +263,35 @@ static bool range_ok(struct blk *blk, const struct blk_request *r, uint64_t sect
 	if (r->left % SECTOR_SIZE || sector > blk->capacity >> SECTOR_SHIFT ||
 	    r->left > blk->capacity - (sector << SECTOR_SHIFT))
 		return false;
-	if (!blk->regular || r->type == VIRTIO_BLK_T_IN)
+	if (!blk->regular || blk->remote || r->type == VIRTIO_BLK_T_IN)
 		return true;
 	if (!blk->size_checked) {
 		blk->size_now = fstat(blk->fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 		blk->size_checked = true;
 	}
 	return (sector << SECTOR_SHIFT) + r->left <= blk->size_now;
+}
+
+static void on_size(struct uring_op *op, int result)
+{
+	struct blk_request *r = container_of(op, struct blk_request, op);
+
+	if (!result && r->offset + r->left > r->sx->stx_size)
+		result = -EINVAL;
+	if (!result)
+		result = request_submit(r);
+	if (result)
+		request_done(r, VIRTIO_BLK_S_IOERR);
+}
+
+/* A write once the image's size is known to be enough for it. */
+static int submit_if_inside(struct blk_request *r)
+{
+	r->sx = calloc(1, sizeof(*r->sx));
+	if (!r->sx)
+		return -ENOMEM;
+	r->op.done = on_size;
+	return uring_file_size(r->blk->uring, &r->op, r->blk->fd, r->sx);
 }
 
 /* Starts a read or write. 0 if it is under way, 1 if it is done, else a negative errno. */
@@ -290,6 +321,8 @@ static int start_io(struct blk *blk, struct blk_request *r, const struct virtq_c
 		if (err)
 			return err;
 	}
+	if (blk->remote && r->type == VIRTIO_BLK_T_OUT)
+		return submit_if_inside(r);
 	return request_submit(r);
 }
 
@@ -311,6 +344,7 @@ static struct blk_request *request_new(struct blk *blk, struct virtq *vq,
 
 	if (!r)
 		return NULL;
+	r->op.offload = blk->remote;
 	r->blk = blk;
 	r->vq = vq;
 	r->head = chain->head;
@@ -392,6 +426,31 @@ static const struct virtio_device_ops blk_ops = {
 
 /* --- creation --- */
 
+/* Whether the image's file system asks another process or machine. */
+static bool is_remote(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	switch ((uint32_t)fs.f_type) {
+	case FUSE_SUPER_MAGIC:
+	case NFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case CEPH_SUPER_MAGIC:
+	case V9FS_MAGIC:
+	case AFS_SUPER_MAGIC:
+	case AFS_FS_MAGIC:
+	case CODA_SUPER_MAGIC:
+	case OCFS2_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Size and alignment of the image. Returns 0 or a negative errno. */
 static int probe_image(struct blk *blk, const struct device_params *p, uint32_t *block_size)
 {
@@ -407,6 +466,7 @@ static int probe_image(struct blk *blk, const struct device_params *p, uint32_t 
 	} else if (S_ISREG(sx.stx_mode)) {
 		blk->capacity = sx.stx_size;
 		blk->regular = true;
+		blk->remote = is_remote(blk->fd);
 	} else {
 		return -EINVAL;
 	}
