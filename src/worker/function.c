@@ -37,8 +37,10 @@ struct function {
 	struct probe_wait probe;
 	const struct function_driver *old_driver; /* of a bind */
 	int new_listen_fd;
+	bool destroying;
 	struct vfio_wait drained;
 	struct loop_timer drain_timer;
+	struct loop_work destroy_work;
 };
 
 const char *function_name(const struct function *fn)
@@ -186,6 +188,7 @@ void function_free(struct function *fn)
 	struct worker *w = fn->worker;
 
 	loop_timer_cancel(&fn->drain_timer);
+	loop_work_cancel(&fn->destroy_work);
 	vfio_user_server_free(fn->server);
 	if (fn->vdev)
 		fn->driver->remove(fn->vdev);
@@ -402,15 +405,24 @@ static bool refuse_busy(struct function *fn, struct request *req, const char *ve
 	return true;
 }
 
-static void destroyed(struct vfio_wait *wait, int result)
+static void destroy_finish(struct loop_work *work)
 {
-	struct function *fn = container_of(wait, struct function, drained);
+	struct function *fn = container_of(work, struct function, destroy_work);
 	struct request *req = fn->req;
 
-	(void)result;
 	fn->req = NULL;
 	function_free(fn);
 	request_done(req, NULL, 0);
+}
+
+/* The device calls this from the end of its last request: it has to return to it first. */
+static void destroyed(struct vfio_wait *wait, int result)
+{
+	struct function *fn = container_of(wait, struct function, drained);
+
+	(void)result;
+	loop_timer_cancel(&fn->drain_timer);
+	loop_work_queue(fn->worker->loop, &fn->destroy_work, destroy_finish);
 }
 
 /* Its server goes on waiting by itself; who asked does not. */
@@ -420,6 +432,7 @@ static void drain_timeout(struct loop_timer *timer)
 	struct request *req = fn->req;
 
 	fn->req = NULL;
+	fn->destroying = false;
 	vfio_user_server_disconnect(fn->server, NULL, NULL);
 	request_failed(req, -ETIMEDOUT,
 		       "destroy %s: its VMM is disconnected, but I/O of its backend has not ended "
@@ -443,6 +456,7 @@ void function_destroy(struct function *fn, struct request *req)
 		return;
 	}
 	fn->req = req;
+	fn->destroying = true;
 	fn->drained.done = destroyed;
 	if (fn->server)
 		err = vfio_user_server_disconnect(fn->server, "the function is destroyed",
@@ -457,8 +471,9 @@ void function_destroy(struct function *fn, struct request *req)
 bool function_quiesce(struct function *fn)
 {
 	if (fn->server)
-		vfio_user_server_disconnect(fn->server, "the PF ends", NULL);
-	return !fn->vf.dev->in_flight;
+		vfio_user_server_disconnect(fn->server, "the PF ends",
+					    fn->destroying ? &fn->drained : NULL);
+	return !fn->req && !fn->vf.dev->in_flight;
 }
 
 /* --- bind --- */

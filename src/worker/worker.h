@@ -74,7 +74,10 @@ struct function *function_of_node(struct list *node);
 #ifdef RIDGE_FAULTS
 int function_fault(struct function *fn, uint32_t kind, uint32_t value);
 #endif
-/* Drops the VMM; true if nothing of the function is in flight any more. For the process's end. */
+/*
+ * Drops the VMM; true if no request from ridged and no I/O of the function is under way any more. For
+ * the process's end.
+ */
 bool function_quiesce(struct function *fn);
 void function_free(struct function *fn);
 
