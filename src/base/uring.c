@@ -161,6 +161,17 @@ int uring_writev(struct uring *u, struct uring_op *op, int fd, const struct iove
 	return start(sqe, op);
 }
 
+int uring_fallocate(struct uring *u, struct uring_op *op, int fd, int mode, uint64_t offset,
+		    uint64_t len)
+{
+	struct io_uring_sqe *sqe = next_sqe(u);
+
+	if (!sqe)
+		return -EAGAIN;
+	io_uring_prep_fallocate(sqe, fd, mode, (off_t)offset, (off_t)len);
+	return start(sqe, op);
+}
+
 int uring_fdatasync(struct uring *u, struct uring_op *op, int fd)
 {
 	struct io_uring_sqe *sqe = next_sqe(u);

@@ -36,6 +36,9 @@ int uring_readv(struct uring *ring, struct uring_op *op, int fd, const struct io
 /* flags: RWF_* */
 int uring_writev(struct uring *ring, struct uring_op *op, int fd, const struct iovec *iov,
 		 unsigned int n, uint64_t offset, int flags);
+/* mode: FALLOC_FL_* */
+int uring_fallocate(struct uring *ring, struct uring_op *op, int fd, int mode, uint64_t offset,
+		    uint64_t len);
 int uring_fdatasync(struct uring *ring, struct uring_op *op, int fd);
 /* Fills in stx_size of sx. */
 int uring_file_size(struct uring *ring, struct uring_op *op, int fd, struct statx *sx);

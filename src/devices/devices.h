@@ -72,6 +72,12 @@ int rng_create(const struct device_type *type, const struct device_params *param
 int device_setup(struct virtio_device *dev, const struct device_type *type,
 		 const struct device_params *params);
 
+/*
+ * Grows the disk that the guest sees to so many bytes (0: all that the image has now) and tells it.
+ * -ENOSPC if the image is smaller than that, -EINVAL if the disk would shrink.
+ */
+int blk_resize(struct virtio_device *dev, uint64_t bytes);
+
 #ifdef RIDGE_FAULTS
 /* Keeps finished I/O back from the device until told otherwise. */
 void blk_fault_hang(struct virtio_device *dev, bool hang);

@@ -84,17 +84,19 @@ static struct address *find(struct net_switch *sw, uint16_t vlan, const uint8_t 
 static bool may_learn(struct port *port, uint64_t now)
 {
 	unsigned int share = port->dev ? SWITCH_PORT_SHARE : SWITCH_ADDRESSES / 2;
-	struct address *oldest;
+	struct address *a, *tmp;
 
 	if (port->learned < share && port->sw->count < SWITCH_ADDRESSES)
 		return true;
-	if (list_empty(&port->addresses))
-		return false;
-	oldest = list_first(&port->addresses, struct address, by_age);
-	if (!too_old(oldest, now))
-		return false;
-	forget(oldest);
-	return true;
+	list_for_each_safe (a, tmp, &port->addresses, by_age) {
+		if (a->vlan == ANY_VLAN)
+			continue;
+		if (!too_old(a, now))
+			return false; /* the oldest of them */
+		forget(a);
+		return true;
+	}
+	return false;
 }
 
 static void learn(struct port *port, uint16_t vlan, const uint8_t *mac, uint64_t now)

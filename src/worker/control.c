@@ -207,7 +207,8 @@ static void handle_pf_init(struct worker *w, struct request *req)
 			       init->name);
 		return;
 	}
-	err = worker_pf_init(w, init, pf_ready);
+	err = worker_pf_init(w, init, init->fds & IPC_FD_UPLINK ? request_take_fd(req) : -1,
+			     pf_ready);
 	if (err) {
 		request_failed(
 			req, err, "pf add %s: %s", init->name,
@@ -254,6 +255,14 @@ static void handle_bind(struct worker *w, struct request *req)
 
 	if (fn)
 		function_bind(fn, req);
+}
+
+static void handle_set(struct worker *w, struct request *req)
+{
+	struct function *fn = find(w, req);
+
+	if (fn)
+		function_set(fn, req);
 }
 
 static void handle_info(struct worker *w, struct request *req)
@@ -325,6 +334,7 @@ static const struct {
 	[IPC_FUNCTION_BIND] = { handle_bind, sizeof(struct ipc_function_bind), false },
 	[IPC_FUNCTION_INFO] = { handle_info, sizeof(struct ipc_function_name), false },
 	[IPC_FUNCTION_LIST] = { handle_list, sizeof(struct ipc_function_list), false },
+	[IPC_FUNCTION_SET] = { handle_set, sizeof(struct ipc_function_set), false },
 	[IPC_SHUTDOWN] = { handle_shutdown, 0, true },
 #ifdef RIDGE_FAULTS
 	[IPC_FAULT] = { handle_fault, sizeof(struct ipc_fault), false },
@@ -354,6 +364,12 @@ static void terminate(struct request *req, size_t len)
 
 		b->name[sizeof(b->name) - 1] = b->driver[sizeof(b->driver) - 1] = 0;
 		b->spec[sizeof(b->spec) - 1] = 0;
+		break;
+	}
+	case IPC_FUNCTION_SET: {
+		struct ipc_function_set *b = (void *)req->body;
+
+		b->name[sizeof(b->name) - 1] = b->spec[sizeof(b->spec) - 1] = 0;
 		break;
 	}
 	default: /* the rest have a name at most, at their beginning */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -131,6 +132,29 @@ static int map_memory(struct function *fn)
 	return 0;
 }
 
+/* What the device is attached to: a file of its own, a TAP, or a port of the PF's switch. */
+static int make_backend(struct function *fn, struct device_params *params)
+{
+	struct worker *w = fn->worker;
+	int fd = -1, err = 0;
+
+	if (fn->backend_fd >= 0) {
+		fd = fcntl(fn->backend_fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			return -errno;
+	}
+	if (!w->net_switch) {
+		params->backend = fd;
+		return 0;
+	}
+	if (fd < 0)
+		return net_switch_port(w->net_switch, &params->net_backend);
+	err = tap_new(w->loop, fd, &params->net_backend);
+	if (err)
+		close(fd);
+	return err;
+}
+
 static int make_device(struct function *fn, const struct ipc_function_create *c)
 {
 	struct worker *w = fn->worker;
@@ -145,20 +169,24 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 		.readonly = c->flags & IPC_FUNCTION_READONLY,
 		.direct = c->flags & IPC_FUNCTION_DIRECT,
 		.packed = c->flags & IPC_FUNCTION_PACKED,
+		.type_state = fn->mem->type_state,
+		.trust = c->flags & IPC_FUNCTION_TRUST,
+		.mtu = c->mtu,
 		.backend = -1,
 	};
 	struct virtio_device *dev;
 	int err;
 
 	memcpy(params.serial, c->serial, sizeof(params.serial) - 1);
-	if (fn->backend_fd >= 0) {
-		params.backend = dup(fn->backend_fd);
-		if (params.backend < 0)
-			return -errno;
-	}
+	memcpy(params.mac, c->mac, sizeof(params.mac));
+	err = make_backend(fn, &params);
+	if (err)
+		return err;
 	err = w->type->create(w->type, &params, &dev);
 	if (err) {
 		fd_close(&params.backend);
+		if (params.net_backend)
+			params.net_backend->ops->destroy(params.net_backend);
 		return err;
 	}
 	err = virtio_pci_init(&fn->vf, dev, pci_root_upstream(w->root), &fn->mem->device.pci,
@@ -561,6 +589,46 @@ void function_bind(struct function *fn, struct request *req)
 	fn->old_driver = fn->driver;
 	detach(fn);
 	attach(fn, driver, bound);
+}
+
+/* --- set --- */
+
+static int set_value(struct function *fn, const struct ipc_function_set *s)
+{
+	switch (s->what) {
+	case IPC_SET_LINK:
+		if (!fn->worker->net_switch)
+			return -EOPNOTSUPP;
+		net_set_link(fn->vf.dev, s->value);
+		return 0;
+	case IPC_SET_SIZE:
+		if (strcmp(fn->worker->type->name, "blk"))
+			return -EOPNOTSUPP;
+		return blk_resize(fn->vf.dev, s->value);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+void function_set(struct function *fn, struct request *req)
+{
+	const struct ipc_function_set *s = request_body(req);
+	int err;
+
+	if (refuse_busy(fn, req, "set"))
+		return;
+	err = set_value(fn, s);
+	if (err) {
+		request_failed(req, err, "set %s: %s", fn->name,
+			       err == -EOPNOTSUPP ? "its type has nothing like that"
+			       : err == -ENOSPC   ? "the image is smaller than that; grow it first"
+			       : err == -EINVAL   ? "a disk does not shrink while it is in use"
+						  : strerror(-err));
+		return;
+	}
+	memcpy(fn->spec, s->spec, sizeof(fn->spec) - 1);
+	fn->req = req;
+	reply_info(fn);
 }
 
 #ifdef RIDGE_FAULTS

@@ -41,6 +41,7 @@ enum ipc_type {
 	IPC_FUNCTION_LIST = 7,    /* struct ipc_function_list -> struct ipc_function_info ...
 				   * (IPC_MORE),    then an empty message */
 	IPC_SHUTDOWN = 8,         /* nothing -> nothing; the process ends after the reply */
+	IPC_FUNCTION_SET = 10,    /* struct ipc_function_set -> struct ipc_function_info */
 	IPC_FAULT = 9, /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
 };
 
@@ -67,6 +68,7 @@ struct ipc_pf_init {
 	char name[IPC_NAME_MAX];
 	char type[IPC_WORD_MAX]; /* blk, net, rng */
 	uint32_t total_vfs;      /* 1..4094 */
+	uint32_t fds;            /* IPC_FD_UPLINK or nothing */
 	char spec[IPC_SPEC_MAX];
 };
 
@@ -85,12 +87,14 @@ struct ipc_pf_info {
 /* Which descriptors a message carries, in this order. */
 #define IPC_FD_STATE   0x1u /* memfd for the function's state; always */
 #define IPC_FD_LISTEN  0x2u /* listening vfio-user socket; for drivers that serve one */
-#define IPC_FD_BACKEND 0x4u /* blk: the image, opened and locked */
+#define IPC_FD_BACKEND 0x4u /* blk: the image, opened and locked; net: a TAP, else the switch */
+#define IPC_FD_UPLINK  0x8u /* of a net PF: the TAP that its switch is connected to */
 
 #define IPC_FUNCTION_READONLY    0x1u
-#define IPC_FUNCTION_DIRECT      0x2u /* the image was opened with O_DIRECT */
-#define IPC_FUNCTION_LEGACY_ONLY 0x4u /* legacy=only */
-#define IPC_FUNCTION_PACKED      0x8u /* offer packed virtqueues */
+#define IPC_FUNCTION_DIRECT      0x2u  /* the image was opened with O_DIRECT */
+#define IPC_FUNCTION_LEGACY_ONLY 0x4u  /* legacy=only */
+#define IPC_FUNCTION_PACKED      0x8u  /* offer packed virtqueues */
+#define IPC_FUNCTION_TRUST       0x10u /* net: trust=true */
 
 /* Descriptors: IPC_FD_STATE, and IPC_FD_LISTEN and IPC_FD_BACKEND as fds says. */
 struct ipc_function_create {
@@ -102,6 +106,8 @@ struct ipc_function_create {
 	uint16_t queues;     /* 0: the type's default */
 	uint16_t queue_size; /* 0: the type's default; a power of two */
 	char serial[24];     /* blk: at most 20 bytes are used; empty: the function's name */
+	uint8_t mac[6];      /* net */
+	uint16_t mtu;        /* net; 0: the guest is not told one */
 	char spec[IPC_SPEC_MAX];
 };
 
@@ -118,6 +124,19 @@ struct ipc_function_bind {
 	char driver[IPC_WORD_MAX];
 	uint32_t fds;
 	char spec[IPC_SPEC_MAX]; /* replaces the old one when the bind succeeds */
+};
+
+enum ipc_set_what {
+	IPC_SET_LINK = 1, /* net: value 1 up, 0 down */
+	IPC_SET_SIZE = 2, /* blk: bytes, not more than the image has; 0: as many as it has */
+};
+
+struct ipc_function_set {
+	char name[IPC_NAME_MAX];
+	uint32_t what;
+	uint32_t reserved;
+	uint64_t value;
+	char spec[IPC_SPEC_MAX]; /* replaces the old one when it succeeds */
 };
 
 struct ipc_function_name {

@@ -8,6 +8,7 @@
 #define RIDGE_WORKER_MEMORY_H
 
 #include "base/counters.h"
+#include "devices/devices.h"
 #include "vfio/host_state.h"
 #include "virtio/pci.h"
 
@@ -21,6 +22,7 @@ struct function_memory {
 	uint32_t size; /* of this structure */
 	struct counters counters;
 	struct vfio_host_state host;
+	uint8_t type_state[DEVICE_TYPE_STATE_LEN]; /* device state that the type adds */
 	struct virtio_pci_state device;
 };
 

@@ -31,7 +31,19 @@ static void owner_ready(void *ctx, int result)
 	w->pf_ready(w, result);
 }
 
-int worker_pf_init(struct worker *w, const struct ipc_pf_init *init,
+static int make_switch(struct worker *w, int *uplink)
+{
+	int err = net_switch_new(w->loop, &w->net_switch);
+
+	if (!err && *uplink >= 0) {
+		err = net_switch_uplink(w->net_switch, *uplink);
+		if (!err)
+			*uplink = -1;
+	}
+	return err;
+}
+
+int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 		   void (*ready)(struct worker *w, int result))
 {
 	struct pf_params params = {
@@ -41,9 +53,10 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init,
 		.loop = w->loop,
 		.rid = PF_RID,
 	};
+	fd_auto int uplink_fd = uplink;
 	int err;
 
-	if (!params.type)
+	if (!params.type || (uplink >= 0 && strcmp(init->type, "net")))
 		return -EINVAL;
 	snprintf(w->name, sizeof(w->name), "%s", init->name);
 	snprintf(w->spec, sizeof(w->spec), "%s", init->spec);
@@ -57,6 +70,11 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init,
 				strerror(-err));
 			return err;
 		}
+	}
+	if (!strcmp(init->type, "net")) {
+		err = make_switch(w, &uplink_fd);
+		if (err)
+			return err;
 	}
 	err = pci_root_new(&w->root);
 	if (err)
@@ -123,6 +141,7 @@ void worker_end(struct worker *w)
 	pf_free(w->pf);
 	pci_root_close(w->pf_access);
 	pci_root_free(w->root);
+	net_switch_free(w->net_switch);
 	uring_free(w->uring);
 	loop_free(w->loop);
 }

@@ -14,6 +14,7 @@
 
 #include "drivers/drivers.h"
 #include "pf/pf.h"
+#include "pf/switch.h"
 #include "vfio_user/server.h"
 #include "worker/ipc.h"
 #include "worker/memory.h"
@@ -34,6 +35,7 @@ struct worker {
 	struct uring *uring;
 	struct pci_root *root;
 	struct pf *pf;
+	struct net_switch *net_switch; /* of a net PF */
 	struct pci_access *pf_access;
 	struct owner *owner;
 	uint32_t total_vfs;
@@ -53,7 +55,8 @@ const void *request_body(const struct request *req);
 int request_take_fd(struct request *req);
 
 /* worker.c */
-int worker_pf_init(struct worker *w, const struct ipc_pf_init *init,
+/* uplink: a TAP for the switch of a net PF, taken over; -1: none. */
+int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 		   void (*ready)(struct worker *w, int result));
 void worker_pf_info(const struct worker *w, struct ipc_pf_info *info);
 struct function *worker_find(struct worker *w, const char *name);
@@ -65,6 +68,7 @@ void worker_end(struct worker *w);
 void function_create(struct worker *w, struct request *req);
 void function_destroy(struct function *fn, struct request *req);
 void function_bind(struct function *fn, struct request *req);
+void function_set(struct function *fn, struct request *req);
 void function_info(const struct function *fn, struct ipc_function_info *info);
 /* Up to 3 descriptors, in IPC_FD_* order; returns how many. */
 size_t function_fds(const struct function *fn, int fds[3]);
@@ -75,8 +79,8 @@ struct function *function_of_node(struct list *node);
 int function_fault(struct function *fn, uint32_t kind, uint32_t value);
 #endif
 /*
- * Drops the VMM; true if no request from ridged and no I/O of the function is under way any more. For
- * the process's end.
+ * Drops the VMM; true if no request from ridged and no I/O of the function is under way any more.
+ * For the process's end.
  */
 bool function_quiesce(struct function *fn);
 void function_free(struct function *fn);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The block device (virtio 1.3, 5.2) on a raw image: a regular file or a block device, by io_uring.
+ *
+ * A request is a chain that was taken from the queue; it lives in one blk_request from pop to
+ * complete. Requests complete in whatever order the kernel finishes them. Transfers go straight
+ * between the image and the guest's memory, except where O_DIRECT forbids the guest's alignment.
+ *
+ * What a guest can't do is leave the image changed outside of what it asked for: ranges are checked
+ * against the capacity, and writes also against the size that the image has now, since writing
+ * behind the end of a file that somebody truncated would make it grow again.
+ *
+ * An image that hangs must hold up its own function only, so nothing here may wait for it. For
+ * images whose file system asks another process or machine (remote) even what should not wait may:
+ * a non-blocking read, fstat(). There, everything is left to threads of the kernel's.
+ *
+ *   blk.c          the device: image, configuration, queues
+ *   blk_request.c  a request from pop to complete: reads, writes, flushes
+ *   blk_range.c    requests without data: discard and write zeroes
+ */
+#ifndef RIDGE_DEVICES_BLK_H
+#define RIDGE_DEVICES_BLK_H
+
+#include <linux/virtio_blk.h>
+#include <sys/uio.h>
+
+#include "devices/devices.h"
+
+#define SECTOR_SHIFT 9
+#define SECTOR_SIZE  (1u << SECTOR_SHIFT)
+
+#define BLK_REQUESTS_MAX 64          /* taken in one go */
+#define BLK_BOUNCE_MAX   (64u << 20) /* bytes; more than any driver's request */
+#define BLK_RANGES_MAX   64          /* of one discard or write zeroes request */
+#define BLK_RANGE_MAX    (1u << 21)  /* sectors of one range: 1 GiB */
+#define BLK_SIZE_MAX     (4u << 20)  /* bytes of one data segment */
+#define BLK_SEG_MAX      254         /* data segments of one request, at most */
+
+struct blk {
+	struct virtio_device dev;
+	struct virtio_blk_config config;
+	struct uring *uring;
+	int fd;
+	bool regular;
+	bool readonly;
+	uint32_t direct_align; /* bytes; 0: any buffer will do */
+	uint32_t physical;     /* bytes; the image's preferred block */
+	uint64_t capacity;     /* bytes */
+	char serial[DEVICE_SERIAL_LEN];
+	bool size_checked; /* in this go */
+	uint64_t size_now; /* bytes, if regular */
+#ifdef RIDGE_FAULTS
+	bool hang;
+	struct list held;
+#endif
+};
+
+/* What a discard or write zeroes request still has to do. */
+struct blk_ranges {
+	uint16_t next;
+	uint16_t count;
+	uint64_t zeroes_done; /* bytes of the range at next that were written, not deallocated */
+	struct virtio_blk_discard_write_zeroes range[BLK_RANGES_MAX];
+};
+
+struct blk_request {
+	struct uring_op op;
+	struct blk *blk;
+	struct virtq *vq;
+	uint16_t head;
+	uint16_t nsegs;
+	uint32_t type;
+	uint64_t offset;   /* in the image, of what is left */
+	uint64_t left;     /* bytes */
+	uint64_t written;  /* to the guest, but for the status */
+	uint8_t *status;   /* in the guest's memory */
+	struct iovec *iov; /* what is left */
+	unsigned int niov;
+	struct blk_ranges *ranges; /* DISCARD and WRITE_ZEROES */
+	void *bounce;              /* O_DIRECT with a buffer that is not aligned */
+	uint64_t bounce_len;
+	struct iovec bounce_iov;
+#ifdef RIDGE_FAULTS
+	struct list node;
+	uint8_t held_status;
+#endif
+	struct iovec *iovs;      /* nsegs, behind segs */
+	struct iommu_seg segs[]; /* nsegs */
+};
+
+static inline struct blk *blk_of(struct virtio_device *dev)
+{
+	return container_of(dev, struct blk, dev);
+}
+
+/* blk_request.c */
+void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *chain);
+/* Ends a request with a VIRTIO_BLK_S_* status. */
+void blk_request_done(struct blk_request *r, uint8_t status);
+/* Whether bytes [offset, offset + len) are inside the disk, and to be written inside the image. */
+bool blk_range_ok(struct blk *blk, uint64_t offset, uint64_t len, bool write);
+/* RWF_DSYNC if a completed write must be stable (5.2.6.2), else 0. */
+int blk_write_flags(const struct blk *blk);
+
+/*
+ * blk_range.c: 0 if it is under way, 1 if there was nothing to do, or a negative errno: -EOPNOTSUPP
+ * for flags that don't exist, -EINVAL for ranges that are not possible.
+ */
+int blk_ranges_start(struct blk *blk, struct blk_request *r, const struct virtq_chain *chain);
+
+#endif

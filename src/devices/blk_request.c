@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One request of a block device, from pop to complete. */
+#include <endian.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "devices/blk.h"
+
+/* --- completion --- */
+
+static void request_end(struct blk_request *r, uint8_t status)
+{
+	struct blk *blk = r->blk;
+	struct virtio_device *dev = &blk->dev;
+	struct virtq *vq = r->vq;
+
+	if (status == VIRTIO_BLK_S_OK && r->type == VIRTIO_BLK_T_IN)
+		counter_add(dev->counters, read_bytes, r->written);
+	if (status != VIRTIO_BLK_S_OK)
+		counter_inc(dev->counters, request_errors);
+	*r->status = status;
+	virtio_device_complete(dev, vq, r->head, (uint32_t)(r->written + 1), r->segs, r->nsegs);
+	free(r->ranges);
+	free(r->bounce);
+	free(r);
+	virtio_device_flush(dev, vq);
+}
+
+#ifdef RIDGE_FAULTS
+static bool request_held(struct blk_request *r, uint8_t status)
+{
+	if (!r->blk->hang)
+		return false;
+	r->held_status = status;
+	list_add_tail(&r->blk->held, &r->node);
+	return true;
+}
+
+void blk_fault_hang(struct virtio_device *dev, bool hang)
+{
+	struct blk *blk = blk_of(dev);
+
+	blk->hang = hang;
+	while (!hang && !list_empty(&blk->held)) {
+		struct blk_request *r = list_first(&blk->held, struct blk_request, node);
+
+		list_del(&r->node);
+		request_end(r, r->held_status);
+	}
+}
+#else
+static bool request_held(struct blk_request *r, uint8_t status)
+{
+	(void)r;
+	(void)status;
+	return false;
+}
+#endif
+
+void blk_request_done(struct blk_request *r, uint8_t status)
+{
+	if (!request_held(r, status))
+		request_end(r, status);
+}
+
+static int request_submit(struct blk_request *r);
+
+static void advance(struct blk_request *r, uint64_t n)
+{
+	r->offset += n;
+	r->left -= n;
+	if (r->type == VIRTIO_BLK_T_IN)
+		r->written += n;
+	else
+		counter_add(r->blk->dev.counters, write_bytes, n);
+	while (n) {
+		size_t chunk = r->iov->iov_len < n ? r->iov->iov_len : n;
+
+		r->iov->iov_base = (uint8_t *)r->iov->iov_base + chunk;
+		r->iov->iov_len -= chunk;
+		n -= chunk;
+		if (!r->iov->iov_len) {
+			r->iov++;
+			r->niov--;
+		}
+	}
+}
+
+static void unbounce(struct blk_request *r)
+{
+	size_t done = 0;
+
+	for (unsigned int i = 0; i < r->nsegs; i++) {
+		if (!r->iovs[i].iov_len)
+			continue;
+		memcpy(r->iovs[i].iov_base, (uint8_t *)r->bounce + done, r->iovs[i].iov_len);
+		done += r->iovs[i].iov_len;
+	}
+}
+
+static void on_io(struct uring_op *op, int result)
+{
+	struct blk_request *r = container_of(op, struct blk_request, op);
+	uint8_t status = VIRTIO_BLK_S_OK;
+
+	if (result == -EINTR || result == -EAGAIN)
+		result = request_submit(r);
+	else if (result > 0 && r->type != VIRTIO_BLK_T_FLUSH && (uint64_t)result <= r->left) {
+		advance(r, (uint64_t)result);
+		result = r->left ? request_submit(r) : 1;
+	} else if (result == 0 && r->type != VIRTIO_BLK_T_FLUSH) {
+		result = -EIO; /* the image is shorter than it was */
+	} else if (result == 0) {
+		result = 1;
+	}
+	if (result == 0)
+		return; /* goes on */
+	if (result < 0) {
+		status = VIRTIO_BLK_S_IOERR;
+		log_debug("%s: request failed: %s", r->blk->dev.name, strerror(-result));
+	} else if (r->bounce && r->type == VIRTIO_BLK_T_IN) {
+		unbounce(r);
+	}
+	blk_request_done(r, status);
+}
+
+int blk_write_flags(const struct blk *blk)
+{
+	bool writeback = virtio_device_has(&blk->dev, VIRTIO_BLK_F_CONFIG_WCE)
+				 ? blk->config.wce
+				 : virtio_device_has(&blk->dev, VIRTIO_BLK_F_FLUSH);
+
+	return writeback ? 0 : RWF_DSYNC;
+}
+
+/* 0 if it is under way now, else a negative errno. */
+static int request_submit(struct blk_request *r)
+{
+	struct blk *blk = r->blk;
+	unsigned int n = r->niov < IOV_MAX ? r->niov : IOV_MAX;
+
+	r->op.done = on_io;
+	switch (r->type) {
+	case VIRTIO_BLK_T_IN:
+		return uring_readv(blk->uring, &r->op, blk->fd, r->iov, n, r->offset);
+	case VIRTIO_BLK_T_OUT:
+		return uring_writev(blk->uring, &r->op, blk->fd, r->iov, n, r->offset,
+				    blk_write_flags(blk));
+	default:
+		return uring_fdatasync(blk->uring, &r->op, blk->fd);
+	}
+}
+
+/* --- requests --- */
+
+static bool aligned(const struct blk_request *r, uint32_t align)
+{
+	for (unsigned int i = 0; i < r->niov; i++)
+		if ((uintptr_t)r->iov[i].iov_base % align || r->iov[i].iov_len % align)
+			return false;
+	return true;
+}
+
+static int bounce(struct blk_request *r, uint32_t align)
+{
+	size_t done = 0;
+
+	if (r->left > BLK_BOUNCE_MAX || posix_memalign(&r->bounce, align, r->left))
+		return -ENOMEM;
+	if (r->type == VIRTIO_BLK_T_OUT) {
+		for (unsigned int i = 0; i < r->niov; i++) {
+			memcpy((uint8_t *)r->bounce + done, r->iov[i].iov_base, r->iov[i].iov_len);
+			done += r->iov[i].iov_len;
+		}
+	}
+	r->bounce_iov.iov_base = r->bounce;
+	r->bounce_iov.iov_len = r->left;
+	r->iov = &r->bounce_iov;
+	r->niov = 1;
+	return 0;
+}
+
+bool blk_range_ok(struct blk *blk, uint64_t offset, uint64_t len, bool write)
+{
+	struct stat st;
+
+	if (offset > blk->capacity || len > blk->capacity - offset)
+		return false;
+	if (!blk->regular || !write)
+		return true;
+	if (!blk->size_checked) {
+		blk->size_now = fstat(blk->fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+		blk->size_checked = true;
+	}
+	return offset + len <= blk->size_now;
+}
+
+/* Starts a read or write. 0 if it is under way, 1 if it is done, else a negative errno. */
+static int start_io(struct blk *blk, struct blk_request *r, const struct virtq_chain *chain,
+		    uint64_t sector)
+{
+	int err;
+
+	r->iov = r->iovs;
+	if (r->type == VIRTIO_BLK_T_IN) {
+		r->left = chain->in_len - 1;
+		r->niov = virtq_to_iov(r->segs + chain->nout, chain->nin, 0, r->left, r->iov);
+	} else {
+		r->left = chain->out_len - sizeof(struct virtio_blk_outhdr);
+		r->niov = virtq_to_iov(r->segs, chain->nout, sizeof(struct virtio_blk_outhdr),
+				       r->left, r->iov);
+		if (blk->readonly)
+			return -EROFS;
+	}
+	if (r->left % SECTOR_SIZE || sector > UINT64_MAX >> SECTOR_SHIFT ||
+	    !blk_range_ok(blk, sector << SECTOR_SHIFT, r->left, r->type == VIRTIO_BLK_T_OUT))
+		return -EINVAL;
+	r->offset = sector << SECTOR_SHIFT;
+	if (!r->left)
+		return 1;
+	if (blk->direct_align && !aligned(r, blk->direct_align)) {
+		err = bounce(r, blk->direct_align);
+		if (err)
+			return err;
+	}
+	return request_submit(r);
+}
+
+static int get_id(struct blk *blk, struct blk_request *r, const struct virtq_chain *chain)
+{
+	uint64_t room = chain->in_len - 1;
+
+	r->written = virtq_copy_in(r->segs + chain->nout, chain->nin, 0, blk->serial,
+				   room < sizeof(blk->serial) ? room : sizeof(blk->serial));
+	return 1;
+}
+
+static struct blk_request *request_new(struct blk *blk, struct virtq *vq,
+				       const struct virtq_chain *chain)
+{
+	uint16_t nsegs = (uint16_t)(chain->nout + chain->nin);
+	struct blk_request *r =
+		calloc(1, sizeof(*r) + nsegs * (sizeof(struct iommu_seg) + sizeof(struct iovec)));
+
+	if (!r)
+		return NULL;
+	r->blk = blk;
+	r->vq = vq;
+	r->head = chain->head;
+	r->nsegs = nsegs;
+	memcpy(r->segs, chain->segs, nsegs * sizeof(r->segs[0]));
+	r->iovs = (struct iovec *)(r->segs + nsegs);
+	return r;
+}
+
+void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *chain)
+{
+	uint16_t nsegs = (uint16_t)(chain->nout + chain->nin);
+	struct virtio_blk_outhdr header;
+	struct blk_request *r;
+	int result;
+
+	if (virtq_copy_out(chain->segs, chain->nout, 0, &header, sizeof(header)) < sizeof(header) ||
+	    !chain->in_len) {
+		virtio_device_stop(&blk->dev, "a request without header or status", false);
+		virtio_device_complete(&blk->dev, vq, chain->head, 0, chain->segs, nsegs);
+		return;
+	}
+	r = request_new(blk, vq, chain);
+	if (!r) {
+		virtio_device_stop(&blk->dev, "out of memory", false);
+		virtio_device_complete(&blk->dev, vq, chain->head, 0, chain->segs, nsegs);
+		return;
+	}
+	/* The status is the last byte of the chain (5.2.6). Zero-length segments are never stored.
+	 */
+	r->status = (uint8_t *)r->segs[nsegs - 1].base + r->segs[nsegs - 1].len - 1;
+	r->type = le32toh(header.type);
+	switch (r->type) {
+	case VIRTIO_BLK_T_IN:
+	case VIRTIO_BLK_T_OUT:
+		result = start_io(blk, r, chain, le64toh(header.sector));
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		result = request_submit(r);
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		result = blk->readonly ? -EROFS : blk_ranges_start(blk, r, chain);
+		break;
+	case VIRTIO_BLK_T_GET_ID:
+		result = get_id(blk, r, chain);
+		break;
+	default:
+		result = -EOPNOTSUPP;
+	}
+	if (result > 0)
+		blk_request_done(r, VIRTIO_BLK_S_OK);
+	else if (result < 0)
+		blk_request_done(r,
+				 result == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR);
+}
