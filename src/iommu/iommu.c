@@ -302,8 +302,19 @@ static struct iommu_map *map_lookup(struct iommu_space *s, uint64_t iova, int pr
 	return NULL;
 }
 
+/* Nothing follows the last address; least of all the first. */
+static bool wraps(struct iommu_space *s, uint64_t iova, size_t len)
+{
+	if (!len || iova + (len - 1) >= iova)
+		return false;
+	s->fault = "the address is not mapped for DMA";
+	return true;
+}
+
 static int copy(struct iommu_space *s, uint64_t iova, uint8_t *data, size_t len, int prot)
 {
+	if (wraps(s, iova, len))
+		return -EFAULT;
 	while (len) {
 		uint64_t avail;
 		struct iommu_map *m = map_lookup(s, iova, prot, &avail);
@@ -360,6 +371,8 @@ int iommu_pin(struct iommu_space *s, uint64_t iova, size_t len, int prot, struct
 {
 	size_t n = 0;
 
+	if (wraps(s, iova, len))
+		return -EFAULT;
 	while (len) {
 		uint64_t avail;
 		struct iommu_map *m = map_lookup(s, iova, prot, &avail);
