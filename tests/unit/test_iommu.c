@@ -111,7 +111,10 @@ static void test_map_reaches_the_last_page_of_the_address_space(void **state)
 
 	assert_int_equal(iommu_map(f->a, -PAGE, PAGE, f->fd, 3 * PAGE, RW), 0);
 	assert_int_equal(read_byte(f->a, UINT64_MAX), 3);
+	/* nothing follows it, not even what is mapped at 0 */
+	assert_int_equal(iommu_map(f->a, 0, PAGE, f->fd, 0, RW), 0);
 	assert_int_equal(iommu_read(f->a, UINT64_MAX, two, 2), -EFAULT);
+	assert_int_equal(iommu_write(f->a, UINT64_MAX, two, 2), -EFAULT);
 	assert_int_equal(iommu_unmap(f->a, -PAGE, PAGE, NULL), 0);
 }
 
