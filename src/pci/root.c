@@ -253,6 +253,9 @@ void pci_root_close(struct pci_access *pa)
 	if (!pa)
 		return;
 	port = port_of(pa);
+	for (uint16_t v = 0; port->bound && v < PCI_MSIX_MAX; v++)
+		if (port->eventfd[v] >= 0 && root_irq_bind(pa, v, -1))
+			break; /* the function is gone, and its MSI-X with it */
 	port->root->ports[pa->rid] = NULL;
 	iommu_space_free(port->space);
 	free(port);
