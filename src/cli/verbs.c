@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "cli/output.h"
+
+#define END_MS 2000 /* how long to wait for ridged's process after its last answer */
 
 /* Text is shown as it is, not escaped for JSON's sake. */
 static void add_string(struct json_object *object, const char *key, const char *value)
@@ -259,12 +263,25 @@ static int run_qemu_args(const struct command *cmd, struct failure *f)
 	return 0;
 }
 
+/* Its answer is the last but one thing that ridged does. */
+static void wait_for_end(pid_t pid)
+{
+	struct pollfd end = { .fd = pidfd_open(pid, 0), .events = POLLIN };
+
+	if (end.fd < 0)
+		return;
+	poll(&end, 1, END_MS);
+	close(end.fd);
+}
+
 static int run_shutdown(const struct command *cmd, struct failure *f)
 {
 	struct json_object *result = NULL;
 
 	if (call(cmd, "system.shutdown", NULL, &result, f))
 		return -1;
+	if (member(result, "pid"))
+		wait_for_end(atoi(member(result, "pid")));
 	json_object_put(result);
 	return 0;
 }

@@ -56,14 +56,11 @@ struct control {
 	unsigned adopting; /* PF processes found at the start that did not give all answers yet */
 	void (*adopted)(struct control *ctl); /* adopting went to 0 */
 	bool stopping;
-	struct jsonrpc_call *stop_call; /* system.shutdown */
+	struct jsonrpc_call *stop_call; /* system.shutdown: answered when all is gone */
 };
 
 /* methods.c: what server.c calls. */
 void methods_call(struct jsonrpc_call *call, const char *method, struct json_object *params);
-
-/* The last PF process of a shutdown is gone (or there was none). */
-void methods_shutdown_done(struct control *ctl);
 
 /* Answers a call with an error, prefixed with what was asked. call may be NULL: nobody waits. */
 void methods_fail(struct jsonrpc_call *call, const char *what, struct error *e);

@@ -101,26 +101,21 @@ static int pf_choose(struct control *ctl, const struct params *p, struct pf **pf
 
 static void abandoned_done(struct ipc_request *request, struct ipc_reply *reply)
 {
-	struct operation *op = request->owner;
-
-	if (reply->event == IPC_LATE)
-		return;
+	/* Lost: whether it exists is found out by who settles the end of the connection. */
 	if (reply->event == IPC_DONE)
-		function_free(op->fn);
-	operation_reply(op, NULL);
+		function_free(request->owner);
 }
 
-/* The PF process made a function although its caller was told that there was no answer in time. */
-static void create_abandon(struct operation *op)
+void function_abandon(struct function *fn)
 {
 	struct ipc_function_destroy destroy = { .flags = IPC_DESTROY_FORCE };
 
-	log_warn("%s: done after its deadline, undoing it", op->what);
-	op->fn->phase = FUNCTION_DESTROYING;
-	snprintf(destroy.name, sizeof(destroy.name), "%s", function_name(op->fn));
-	if (ipc_link_send(&op->fn->pf->link, IPC_FUNCTION_DESTROY, &destroy, sizeof(destroy), NULL,
-			  0, IPC_DEADLINE_MS, abandoned_done, op))
-		operation_reply(op, NULL);
+	log_warn("create %s: done after it was given up on, undoing it", function_name(fn));
+	fn->phase = FUNCTION_DESTROYING;
+	snprintf(destroy.name, sizeof(destroy.name), "%s", function_name(fn));
+	if (ipc_link_send(&fn->pf->link, IPC_FUNCTION_DESTROY, &destroy, sizeof(destroy), NULL, 0,
+			  IPC_DEADLINE_MS, abandoned_done, fn))
+		log_err("destroy %s: PF %s cannot be told", function_name(fn), fn->pf->name);
 }
 
 static void create_done(struct ipc_request *request, struct ipc_reply *reply)
@@ -137,7 +132,8 @@ static void create_done(struct ipc_request *request, struct ipc_reply *reply)
 	if (reply->event == IPC_DONE) {
 		if (info && !function_update(op->fn, info)) {
 			if (!op->call) {
-				create_abandon(op);
+				function_abandon(op->fn);
+				operation_reply(op, NULL);
 				return;
 			}
 			op->fn->phase = FUNCTION_READY;

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/operation.h"
 #include "control/pf_process.h"
 #include "control/runtime.h"
 
@@ -66,6 +67,8 @@ static struct function *function_found(struct pf *pf, const struct ipc_function_
 	    params_set(&params, FUNCTION_TYPE, info->type) ||
 	    params_set(&params, FUNCTION_DRIVER, info->driver) || function_new(pf, &params, &fn))
 		log_err("%s: out of memory", info->name);
+	else
+		fn->phase = FUNCTION_READY;
 	params_free(&params);
 	return fn;
 }
@@ -98,8 +101,10 @@ static void function_listed(struct pf *pf, const struct ipc_function_info *info,
 	if (!fn || function_update(fn, info))
 		return;
 	function_take_fds(fn, info, reply);
+	/* One whose creation went down with the connection failed for its caller. */
+	if (fn->phase != FUNCTION_CREATING)
+		fn->phase = FUNCTION_READY;
 	fn->seen = true;
-	fn->phase = FUNCTION_READY;
 	if (info->fds & IPC_FD_LISTEN)
 		runtime_socket(pf->ctl->runtime_dir, "functions", info->name, fn->socket,
 			       sizeof(fn->socket), &e);
@@ -127,6 +132,8 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 			/* Never made, or ended after all, when the connection was lost. */
 			if (!fn->seen)
 				function_free(fn);
+			else if (fn->phase == FUNCTION_CREATING)
+				function_abandon(fn);
 		}
 		if (pf->phase == PF_STARTING)
 			pf->phase = PF_READY;

@@ -108,22 +108,10 @@ static void system_shutdown(struct control *ctl, struct jsonrpc_call *call,
 	log_info("shutdown (%s)", call->who);
 	ctl->stopping = true;
 	ctl->stop_call = call;
-	if (list_empty(&ctl->pfs)) {
-		methods_shutdown_done(ctl);
-		return;
-	}
+	if (list_empty(&ctl->pfs))
+		loop_stop(ctl->loop);
 	list_for_each_safe (pf, tmp, &ctl->pfs, node)
 		pf_stop(pf);
-}
-
-void methods_shutdown_done(struct control *ctl)
-{
-	struct json_object *o = json_object_new_object();
-
-	json_object_object_add(o, "pid", json_object_new_int(getpid()));
-	jsonrpc_reply(ctl->stop_call, o);
-	ctl->stop_call = NULL;
-	loop_stop(ctl->loop);
 }
 
 #ifdef RIDGE_FAULTS

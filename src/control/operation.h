@@ -26,6 +26,9 @@ int function_usable(const struct function *fn, struct error *e);
 int function_open(struct function *fn, struct error *e);
 int function_open_socket(struct function *fn, struct error *e);
 
+/* Ends a function whose creation was answered with an error, but happened. */
+void function_abandon(struct function *fn);
+
 /* The spec that a PF process keeps for a function. Returns 0, or -E2BIG with e set. */
 int function_spec(const struct params *p, char spec[IPC_SPEC_MAX], struct error *e);
 

@@ -124,7 +124,7 @@ static void pf_gone(struct pf *pf, const char *how)
 	if (add_call)
 		methods_fail(add_call, what, &e);
 	if (ctl->stopping && list_empty(&ctl->pfs))
-		methods_shutdown_done(ctl);
+		loop_stop(ctl->loop);
 }
 
 static void exit_text(struct pf *pf, char *text, size_t len)

@@ -247,22 +247,29 @@ static void daemon_close(struct daemon *d)
 {
 	struct control *ctl = &d->ctl;
 	struct pf *pf, *tmp;
+	struct json_object *result;
 	int fd = d->signals.fd;
 
+	if (ctl->socket_path)
+		unlink(ctl->socket_path);
+	if (ctl->stopping && list_empty(&ctl->pfs))
+		runtime_close(ctl->runtime_dir);
+	/* Who waits for the end of a shutdown can start another ridged at once. */
+	fd_close(&d->lock);
+	if (ctl->stop_call) {
+		result = json_object_new_object();
+		json_object_object_add(result, "pid", json_object_new_int(getpid()));
+		jsonrpc_reply(ctl->stop_call, result);
+	}
 	server_free(ctl->server);
 	list_for_each_safe (pf, tmp, &ctl->pfs, node)
 		pf_forget(pf);
-	if (ctl->socket_path)
-		unlink(ctl->socket_path);
-	if (ctl->stopping)
-		runtime_close(ctl->runtime_dir);
 	if (ctl->loop) {
 		loop_timer_cancel(&d->inventory);
 		loop_fd_del(ctl->loop, &d->signals);
 		fd_close(&fd);
 		loop_free(ctl->loop);
 	}
-	fd_close(&d->lock);
 	free(ctl->socket_path);
 	free(ctl->runtime_dir);
 }

@@ -325,6 +325,12 @@ int owner_new(struct loop *loop, const char *name, struct pci_access *pf,
 	return 0;
 }
 
+void owner_stop(struct owner *o)
+{
+	for (unsigned int i = 0; i < o->nqueues; i++)
+		adminq_down(&o->queues[i]);
+}
+
 void owner_free(struct owner *o)
 {
 	if (!o)

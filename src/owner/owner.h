@@ -32,7 +32,9 @@ struct owner_vfs {
  */
 int owner_new(struct loop *loop, const char *name, struct pci_access *pf,
 	      void (*ready)(void *ctx, int result), void *ctx, struct owner **owner);
-/* Resets the PF. Commands under way end with -EIO. */
+/* Commands under way, and all later ones, end with -EIO. */
+void owner_stop(struct owner *owner);
+/* Resets the PF. */
 void owner_free(struct owner *owner);
 
 struct pf_channel *owner_channel(struct owner *owner);

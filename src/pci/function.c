@@ -233,10 +233,14 @@ void pci_function_reset_done(struct pci_function *fn)
 	pci_msix_reset(fn);
 	if (fn->ops->reset_finished)
 		fn->ops->reset_finished(fn);
+	/* Who waited may free the function. */
 	while (!list_empty(&fn->resets)) {
 		struct pci_reset *reset = list_first(&fn->resets, struct pci_reset, node);
+		bool last = fn->resets.next == fn->resets.prev;
 
 		list_del(&reset->node);
 		reset->done(reset);
+		if (last)
+			return;
 	}
 }

@@ -29,6 +29,7 @@ int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, ui
 void virtio_device_destroy(struct virtio_device *dev)
 {
 	loop_work_cancel(&dev->work);
+	loop_work_cancel(&dev->reset_work);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		virtq_destroy(&dev->queues[i]);
 	free(dev->queues);
@@ -222,6 +223,21 @@ static void reset_finish(struct virtio_device *dev)
 	}
 }
 
+/*
+ * Who waited may free the device. Its type is not in the middle of anything here, as it would be
+ * where the last chain ended.
+ */
+static void reset_work(struct loop_work *work)
+{
+	struct virtio_device *dev = container_of(work, struct virtio_device, reset_work);
+
+	if (dev->in_flight)
+		return;
+	if (dev->resetting)
+		reset_finish(dev);
+	dev->transport->reset_done(dev);
+}
+
 int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset)
 {
 	if (!dev->resetting) {
@@ -312,10 +328,8 @@ static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head
 	iommu_unpin(segs, nsegs);
 	dev->in_flight--;
 	if (dev->resetting) {
-		if (!dev->in_flight) {
-			reset_finish(dev);
-			dev->transport->reset_done(dev);
-		}
+		if (!dev->in_flight)
+			loop_work_queue(dev->loop, &dev->reset_work, reset_work);
 		return false;
 	}
 	if (vq->resetting) {

@@ -67,6 +67,7 @@ struct virtio_transport_ops {
 	/* vector exists and may be used */
 	bool (*vector_ok)(struct virtio_device *dev, uint16_t vector);
 	bool (*msix_enabled)(struct virtio_device *dev);
+	/* From the loop; may free the device. */
 	void (*reset_done)(struct virtio_device *dev);
 };
 
@@ -91,6 +92,7 @@ struct virtio_device {
 	uint32_t config_len;
 	struct virtq *queues;
 	struct loop_work work;
+	struct loop_work reset_work; /* the last chain came back: the reset ends */
 	unsigned int in_flight; /* chains */
 	bool resetting;
 	bool stopped;

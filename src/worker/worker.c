@@ -132,6 +132,9 @@ static bool end_functions(struct worker *w)
 
 void worker_end(struct worker *w)
 {
+	/* Requests that wait for a command, such as a function being made, end now. */
+	if (w->owner)
+		owner_stop(w->owner);
 	control_free(w->control);
 	if (!end_functions(w)) {
 		log_warn("%s: ends with I/O in flight", w->name);
