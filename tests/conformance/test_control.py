@@ -261,6 +261,16 @@ def test_create_when_the_pf_process_dies(fake):
     assert create(fake, "bystander")["pid"] != pid
 
 
+def test_create_when_the_pf_process_sends_noise(fake):
+    """The connection is made anew, and what became of the creation is found out and undone."""
+    before = create(fake, "bystander")
+    error = fake.fails("function.create", type="rng", name="noise-1")
+    assert error.errno == "EIO" and "connection" in error.message
+    wait_until(lambda: fake("function.list") == [before])
+    wait_until(lambda: sockets(fake) == ["bystander.sock"])
+    assert create(fake, "after")["pid"] == before["pid"]
+
+
 def test_many_at_once(daemon):
     """A hundred creations without waiting for any."""
     with daemon.connect() as connection:
@@ -799,6 +809,24 @@ def test_socket_activation():
         daemon.process.terminate()
         assert daemon.process.wait(20) == 0
         assert os.path.exists(path)
+    daemon.close()
+
+
+def test_shutdown_frees_the_directory():
+    """As soon as it is answered."""
+    daemon = Daemon()
+    for _ in range(5):
+        daemon.start()
+        create(daemon, "a")
+        daemon.note_pids()
+        daemon("system.shutdown")
+        old = daemon.process
+        daemon.start()
+        assert old.wait(20) == 0
+        old.stdout.close()
+        daemon("system.shutdown")
+        assert daemon.process.wait(20) == 0
+        daemon.process.stdout.close()
     daemon.close()
 
 

@@ -6,39 +6,25 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
   refuse-*  create and PF_INIT fail with a text    refusebind-*  bind fails
   hang-*    create is never answered               slow-*        create is answered after 12 s
   die-*     the process kills itself               garbage-*     the answer makes no sense
+  noise-*   create is done, but what is sent is no message at all
 """
 
 import argparse
 import array
+import ctypes
 import json
 import os
-import re
 import selectors
 import signal
 import socket
 import struct
+import sys
 import time
 
-MAGIC = 0x65676472
-HEADER = struct.Struct("=IHHIIiI")
-REPLY, MORE = 1, 2
-PF_INIT, PF_INFO, CREATE, DESTROY, BIND, INFO, LIST, SHUTDOWN, FAULT = range(1, 10)
-FD_STATE, FD_LISTEN, FD_BACKEND = 1, 2, 4
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from ipc_structs import load  # noqa: E402
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-with open(os.path.join(ROOT, "src/base/counters.h")) as header:
-    COUNTERS = len(re.findall(r"^\tX\(", header.read(), re.M))
-
-S_PF_INIT = struct.Struct("=64s32sI4096s")
-S_PF_INFO = struct.Struct("=64s32siHHII2Q4096s")
-S_CREATE = struct.Struct("=64s32sIIIHH24s4096s")
-S_DESTROY = struct.Struct("=64sI")
-S_BIND = struct.Struct("=64s32sI4096s")
-S_INFO = struct.Struct("=64s32s32sIHHIi256s%dQ4096s" % COUNTERS)
-
-
-def text(raw):
-    return raw.split(b"\0")[0].decode()
+ipc = load()
 
 
 class Function:
@@ -94,13 +80,17 @@ class FakePf:
             self.selector.unregister(control)
             control.close()
             return
-        magic, version, kind, seq, flags, error, length = HEADER.unpack_from(data)
-        assert (magic, version, flags, error, length) == (MAGIC, 1, 0, 0, len(data))
-        self.handle(control, kind, seq, data[HEADER.size:], list(fds))
+        header = ipc.ipc_header.from_buffer_copy(data)
+        assert (header.magic, header.version) == (ipc.IPC_MAGIC, ipc.IPC_VERSION)
+        assert (header.flags, header.error, header.length) == (0, 0, len(data))
+        self.handle(control, header.type, header.seq, data[ctypes.sizeof(header):], list(fds))
 
     def reply(self, control, kind, seq, body=b"", flags=0, error=0, fds=()):
-        message = HEADER.pack(MAGIC, 1, kind, seq, REPLY | flags, error,
-                              HEADER.size + len(body)) + body
+        body = bytes(body)
+        message = bytes(ipc.ipc_header(
+            magic=ipc.IPC_MAGIC, version=ipc.IPC_VERSION, type=kind, seq=seq,
+            flags=ipc.IPC_REPLY | flags, error=error,
+            length=ctypes.sizeof(ipc.ipc_header) + len(body))) + body
         control.setblocking(True)
         try:
             control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
@@ -110,19 +100,21 @@ class FakePf:
         control.setblocking(False)
 
     def refuse(self, control, kind, seq, errno, why):
-        self.reply(control, kind, seq, why.encode()[:255].ljust(256, b"\0"), error=-errno)
+        self.reply(control, kind, seq, ipc.ipc_failure(text=why.encode()), error=-errno)
 
     def pf_info(self):
-        return S_PF_INFO.pack(self.name.encode(), self.type.encode(), os.getpid(), 0x0100, 0,
-                              self.total_vfs, len(self.functions), 5, 7, self.spec.encode())
+        return ipc.ipc_pf_info(
+            name=self.name.encode(), type=self.type.encode(), pid=os.getpid(), rid=0x0100,
+            total_vfs=self.total_vfs, functions=len(self.functions), admin_commands=(5, 7),
+            spec=self.spec.encode())
 
     def info(self, f):
-        bits = sum(f.fds)
-        counters = [0] * COUNTERS
-        counters[0] = f.connections
-        return S_INFO.pack(f.name.encode(), self.type.encode(), f.driver.encode(), f.slot,
-                           0x0100 + f.slot, 1 if f.vmm else 0, bits, f.vmm_pid, b"", *counters,
-                           f.spec.encode())
+        info = ipc.ipc_function_info(
+            name=f.name.encode(), type=self.type.encode(), driver=f.driver.encode(), slot=f.slot,
+            rid=0x0100 + f.slot, fds=sum(f.fds), peer_pid=f.vmm_pid, spec=f.spec.encode(),
+            state=ipc.IPC_STATE_CONNECTED if f.vmm else ipc.IPC_STATE_IDLE)
+        info.counters[ipc.counters.index("connections")] = f.connections
+        return info
 
     def handle(self, control, kind, seq, body, fds):
         def answer(*args, **kwargs):
@@ -133,60 +125,63 @@ class FakePf:
                 os.close(fd)
             self.refuse(control, kind, seq, errno, why)
 
-        if kind == PF_INIT:
-            name, type_, self.total_vfs, spec = S_PF_INIT.unpack(body)
-            if text(name).startswith("refuse-"):
-                return fail(22, "pf add %s: the fake does not want to be %s" %
-                            (text(name), text(name)))
-            if text(name).startswith("hang-"):
+        if kind == ipc.IPC_PF_INIT:
+            init = ipc.ipc_pf_init.from_buffer_copy(body)
+            name = init.name.decode()
+            if name.startswith("refuse-"):
+                return fail(22, f"pf add {name}: the fake does not want to be {name}")
+            if name.startswith("hang-"):
                 return None
-            self.name, self.type, self.spec = text(name), text(type_), text(spec)
+            self.name, self.type, self.spec = name, init.type.decode(), init.spec.decode()
+            self.total_vfs = init.total_vfs
             return answer(self.pf_info())
-        if kind == PF_INFO:
+        if kind == ipc.IPC_PF_INFO:
             return answer(self.pf_info())
-        if kind == CREATE:
+        if kind == ipc.IPC_FUNCTION_CREATE:
             return self.create(control, seq, body, fds, answer, fail)
-        if kind == LIST:
-            (flags,) = struct.unpack("=I", body)
+        if kind == ipc.IPC_FUNCTION_LIST:
+            flags = ipc.ipc_function_list.from_buffer_copy(body).flags
             for f in self.functions.values():
-                answer(self.info(f), MORE,
-                       fds=[f.fds[bit] for bit in sorted(f.fds)] if flags & 1 else ())
+                answer(self.info(f), ipc.IPC_MORE,
+                       fds=[f.fds[bit] for bit in sorted(f.fds)]
+                       if flags & ipc.IPC_LIST_FDS else ())
             return answer()
-        if kind == SHUTDOWN:
+        if kind == ipc.IPC_SHUTDOWN:
             if self.name.startswith("stay-"):
                 return None
             answer()
             os._exit(0)
-        if kind == FAULT:
+        if kind == ipc.IPC_FAULT:
             return answer()
-        f = self.functions.get(text(body[:64]))
+        name = ipc.ipc_function_name.from_buffer_copy(body).name.decode()
+        f = self.functions.get(name)
         if not f:
-            return fail(2, "no function %s" % text(body[:64]))
-        if kind == INFO:
+            return fail(2, f"no function {name}")
+        if kind == ipc.IPC_FUNCTION_INFO:
             return answer(self.info(f))
-        if kind == DESTROY:
-            (_, flags) = S_DESTROY.unpack(body)
-            if f.vmm and not flags & 1:
+        if kind == ipc.IPC_FUNCTION_DESTROY:
+            destroy = ipc.ipc_function_destroy.from_buffer_copy(body)
+            if f.vmm and not destroy.flags & ipc.IPC_DESTROY_FORCE:
                 return fail(16, "a VMM (pid %d) is connected; end it, or give --force" % f.vmm_pid)
             self.forget(f)
             return answer()
-        if kind == BIND:
-            _, driver, bits, spec = S_BIND.unpack(body)
+        if kind == ipc.IPC_FUNCTION_BIND:
+            bind = ipc.ipc_function_bind.from_buffer_copy(body)
             if f.name.startswith("refusebind-"):
                 return fail(95, "the fake refuses to bind")
-            f.driver, f.spec = text(driver), text(spec)
-            if bits & FD_LISTEN:
-                f.fds[FD_LISTEN] = fds[0]
+            f.driver, f.spec = bind.driver.decode(), bind.spec.decode()
+            if bind.fds & ipc.IPC_FD_LISTEN:
+                f.fds[ipc.IPC_FD_LISTEN] = fds[0]
                 self.watch(f)
-            if f.driver == "none" and FD_LISTEN in f.fds:
-                self.selector.unregister(f.fds[FD_LISTEN])
-                os.close(f.fds.pop(FD_LISTEN))
+            if f.driver == "none" and ipc.IPC_FD_LISTEN in f.fds:
+                self.selector.unregister(f.fds[ipc.IPC_FD_LISTEN])
+                os.close(f.fds.pop(ipc.IPC_FD_LISTEN))
             return answer(self.info(f))
         return fail(38, "unknown request")
 
     def create(self, control, seq, body, fds, answer, fail):
-        name, driver, slot, bits, _, _, _, _, spec = S_CREATE.unpack(body)
-        name = text(name)
+        create = ipc.ipc_function_create.from_buffer_copy(body)
+        name, slot = create.name.decode(), create.slot
         if name.startswith("hang-"):
             return None
         if name.startswith("die-"):
@@ -200,14 +195,16 @@ class FakePf:
             return fail(16, "slot %d is taken; give another" % slot)
         free = [n for n in range(1, self.total_vfs + 1) if n not in taken]
         f = Function(name, slot or free[0])
-        f.driver, f.spec = text(driver), text(spec)
-        for bit in (FD_STATE, FD_LISTEN, FD_BACKEND):
-            if bits & bit:
+        f.driver, f.spec = create.driver.decode(), create.spec.decode()
+        for bit in (ipc.IPC_FD_STATE, ipc.IPC_FD_LISTEN, ipc.IPC_FD_BACKEND):
+            if create.fds & bit:
                 f.fds[bit] = fds.pop(0)
         assert not fds
         self.functions[name] = f
-        if FD_LISTEN in f.fds:
+        if ipc.IPC_FD_LISTEN in f.fds:
             self.watch(f)
+        if name.startswith("noise-"):
+            return control.send(b"noise" * 100)
         if name.startswith("slow-"):
             self.later.append((time.monotonic() + 12, lambda: answer(self.info(f))))
             return None
@@ -215,7 +212,7 @@ class FakePf:
 
     def watch(self, f):
         def connected(_):
-            listener = socket.socket(fileno=os.dup(f.fds[FD_LISTEN]))
+            listener = socket.socket(fileno=os.dup(f.fds[ipc.IPC_FD_LISTEN]))
             vmm, _ = listener.accept()
             listener.close()
             raw = vmm.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -229,11 +226,11 @@ class FakePf:
                 vmm.close()
                 f.vmm, f.vmm_pid = None, 0
 
-        self.selector.register(f.fds[FD_LISTEN], selectors.EVENT_READ, connected)
+        self.selector.register(f.fds[ipc.IPC_FD_LISTEN], selectors.EVENT_READ, connected)
 
     def forget(self, f):
-        if FD_LISTEN in f.fds:
-            self.selector.unregister(f.fds[FD_LISTEN])
+        if ipc.IPC_FD_LISTEN in f.fds:
+            self.selector.unregister(f.fds[ipc.IPC_FD_LISTEN])
         if f.vmm:
             self.selector.unregister(f.vmm)
             f.vmm.close()
