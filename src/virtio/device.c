@@ -93,9 +93,15 @@ static void device_work(struct loop_work *work)
 	}
 }
 
+/* What a modern driver is offered: not what only the legacy registers know (virtio 1.3, 6.3). */
+static uint64_t modern_features(const struct virtio_device *dev)
+{
+	return dev->features & ~(1ull << VIRTIO_F_NOTIFY_ON_EMPTY | 1ull << VIRTIO_F_ANY_LAYOUT);
+}
+
 uint32_t virtio_device_features(const struct virtio_device *dev, uint32_t select)
 {
-	return select < 2 ? (uint32_t)(dev->features >> (32 * select)) : 0;
+	return select < 2 ? (uint32_t)(modern_features(dev) >> (32 * select)) : 0;
 }
 
 void virtio_device_accept_features(struct virtio_device *dev, uint32_t select, uint32_t value)
@@ -113,7 +119,7 @@ static bool features_ok(const struct virtio_device *dev)
 {
 	uint64_t f = dev->state->driver_features;
 
-	return !(f & ~dev->features) && (f >> VIRTIO_F_VERSION_1 & 1);
+	return !(f & ~modern_features(dev)) && (f >> VIRTIO_F_VERSION_1 & 1);
 }
 
 /* These may change while a queue is in use; what its layout depends on may not. */
