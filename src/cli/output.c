@@ -40,6 +40,17 @@ void output_table(struct json_object *array, const struct column *columns, unsig
 			       c + 1 < n ? "  " : "\n");
 }
 
+static bool all_zero(struct json_object *counters)
+{
+	json_object_object_foreach(counters, key, value)
+	{
+		(void)key;
+		if (json_object_get_uint64(value))
+			return false;
+	}
+	return true;
+}
+
 static void output_members(struct json_object *object, const char *indent, int width,
 			   bool leave_zero)
 {
@@ -48,8 +59,12 @@ static void output_members(struct json_object *object, const char *indent, int w
 		if (!value || (leave_zero && json_object_get_uint64(value) == 0))
 			continue;
 		if (json_object_is_type(value, json_type_object)) {
+			bool counters = !strcmp(key, "counters");
+
+			if (counters && all_zero(value))
+				continue;
 			printf("%s%s:\n", indent, key);
-			output_members(value, "  ", width, !strcmp(key, "counters"));
+			output_members(value, "  ", width, counters);
 		} else {
 			printf("%s%s:%*s %s\n", indent, key,
 			       (int)(width - (int)strlen(indent) - (int)strlen(key)), "",

@@ -112,37 +112,45 @@ static void destroy_send(struct destroy *d, struct function *fn, bool force)
 	free(one);
 }
 
-/* Marks all functions, or none with e set and the name of what stood in the way. */
+static const char *name_at(struct json_object *names, size_t i)
+{
+	return json_object_get_string(json_object_array_get_idx(names, i));
+}
+
+/* Finds a function that may be destroyed now. Returns NULL with e set, prefix and all. */
+static struct function *destroy_find(struct control *ctl, const char *name, struct error *e)
+{
+	struct function *fn = registry_function(ctl, name);
+	char what[IPC_NAME_MAX + 16], others[256];
+
+	if (fn && !function_usable(fn, e))
+		return fn;
+	if (!fn) {
+		registry_function_names(ctl, others, sizeof(others));
+		error_set(e, ENOENT, "there is no such function; %s", others);
+	}
+	snprintf(what, sizeof(what), "destroy %s", name);
+	error_prefix(e, what);
+	return NULL;
+}
+
+/* Takes all functions for us, or none. Returns 0 or a negative errno with e set. */
 static int destroy_mark(struct control *ctl, struct json_object *names, struct error *e)
 {
-	size_t i, n = json_object_array_length(names);
-	struct function *fn;
-	char others[256];
-	int err = 0;
+	size_t n = json_object_array_length(names);
 
-	for (i = 0; i < n && !err; i++) {
-		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
-		char what[IPC_NAME_MAX + 16];
+	for (size_t i = 0; i < n; i++) {
+		struct function *fn = destroy_find(ctl, name_at(names, i), e);
 
-		fn = registry_function(ctl, name);
-		if (!fn) {
-			registry_function_names(ctl, others, sizeof(others));
-			err = error_set(e, ENOENT, "there is no such function; %s", others);
-		} else {
-			err = function_usable(fn, e);
-		}
-		if (!err)
+		if (fn) {
 			fn->phase = FUNCTION_DESTROYING;
-		snprintf(what, sizeof(what), "destroy %s", name);
-		if (err)
-			error_prefix(e, what);
+			continue;
+		}
+		while (i > 0)
+			registry_function(ctl, name_at(names, --i))->phase = FUNCTION_READY;
+		return -e->err;
 	}
-	for (i = err ? i - 1 : 0; err && i > 0; i--) {
-		fn = registry_function(
-			ctl, json_object_get_string(json_object_array_get_idx(names, i - 1)));
-		fn->phase = FUNCTION_READY;
-	}
-	return err;
+	return 0;
 }
 
 /* Reads {name | names, force}. names: a new array of strings. */
@@ -156,14 +164,12 @@ static int destroy_params(struct json_object *params, struct json_object *names,
 		return error_params(e, "params: %s", right);
 	json_object_object_foreach(params, key, value)
 	{
-		size_t n = 0;
-
 		if (!strcmp(key, "force") && json_object_is_type(value, json_type_boolean)) {
 			*force = json_object_get_boolean(value);
 		} else if (!strcmp(key, "name")) {
 			json_object_array_add(names, json_object_get(value));
 		} else if (!strcmp(key, "names") && json_object_is_type(value, json_type_array)) {
-			for (n = 0; n < json_object_array_length(value); n++)
+			for (size_t n = 0; n < json_object_array_length(value); n++)
 				json_object_array_add(
 					names,
 					json_object_get(json_object_array_get_idx(value, n)));
@@ -197,10 +203,7 @@ static int destroy_start(struct control *ctl, struct jsonrpc_call *call, struct 
 	d->failed = json_object_new_array();
 	d->pending = 1; /* so that it lives to the end of this loop */
 	for (size_t i = 0; i < json_object_array_length(names); i++)
-		destroy_send(d,
-			     registry_function(ctl, json_object_get_string(
-							    json_object_array_get_idx(names, i))),
-			     force);
+		destroy_send(d, registry_function(ctl, name_at(names, i)), force);
 	destroy_put(d);
 	return 0;
 }

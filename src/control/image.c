@@ -46,7 +46,7 @@ static int open_error(const char *path, const struct image_options *options, int
 	else if (err == EINVAL && options->direct)
 		right = "the file system does not do direct I/O, leave out direct=true";
 	else if (err == EBUSY)
-		right = "the device is in use (mounted?), give readonly=true or another device";
+		right = "the device is in use (mounted, or by a function), give readonly=true or another device";
 	return error_set(e, err, "image %s: %s; %s", path, strerror(err), right);
 }
 

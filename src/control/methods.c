@@ -53,7 +53,7 @@ static void pf_add(struct control *ctl, struct jsonrpc_call *call, struct json_o
 	if (pf ? pf_again(pf, &params, &e) : pf_start(ctl, &params, &pf, &e))
 		methods_fail(call, what, &e);
 	else if (pf->phase == PF_STARTING)
-		pf->add_call = call; /* the first answer of its process will answer this */
+		pf->add_call = call; /* answered with the first answer of its process */
 	else
 		jsonrpc_reply(call, pf_json(pf));
 	params_free(&params);

@@ -358,8 +358,10 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 	if (pf->phase == PF_STARTING)
 		pf->phase = PF_READY;
 	pf->add_call = NULL;
-	if (call)
-		jsonrpc_reply(call, pf_json(pf));
+	if (!call)
+		return;
+	log_info("pf add %s (%s)", pf->name, call->who);
+	jsonrpc_reply(call, pf_json(pf));
 }
 
 static int send_init(struct pf *pf, struct error *e)
@@ -433,7 +435,7 @@ int pf_start(struct control *ctl, const struct params *params, struct pf **out, 
 		pf_free(pf);
 		return err;
 	}
-	log_info("PF %s: type %s, pid %d", pf->name, pf->type, (int)pf->pid);
+	log_info("PF %s: started, type %s, pid %d", pf->name, pf->type, (int)pf->pid);
 	*out = pf;
 	return 0;
 }

@@ -120,8 +120,8 @@ def test_ridged_not_running(tmp_path):
     daemon = Daemon()
     try:
         line = daemon.ridge("list", status=1)
-        assert line == f"ridge: ridged is not running ({daemon.path}: No such file or directory); " \
-                       "start it, or give its --runtime-dir"
+        assert line == f"ridge: ridged is not running ({daemon.path}: No such file or " \
+                       "directory); start it, or give its --runtime-dir"
     finally:
         os.rmdir(daemon.directory)
 

@@ -605,7 +605,7 @@ def test_no_answer(own):
                 connection.finish(ident)
             assert raised.value.errno == "ETIMEDOUT"
             assert "does not answer" in raised.value.message
-        assert 9 < time.monotonic() - begin < 12
+        assert 9 < time.monotonic() - begin < 20
         # It answers two seconds later, and then it is undone.
         wait_until(lambda: sockets(own) == ["bystander.sock", "hang-1.sock", "other.sock"])
         assert own.fails("function.create", type="rng", name="hang-1").errno == "EBUSY"
@@ -621,17 +621,17 @@ def test_stopped_pf_process(own):
         begin = time.monotonic()
         states = {f["name"]: f["state"] for f in own("function.list")}
         assert states == {"a": "unresponsive", "b": "idle"}
-        assert 4 < time.monotonic() - begin < 8
+        assert 4 < time.monotonic() - begin < 12
         begin = time.monotonic()
         assert own("function.show", name="a")["state"] == "unresponsive"
         assert [pf["state"] for pf in own("pf.list")] == ["unresponsive", "ready"]
         assert own("function.show", name="b") == other
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 4
         # Restarted meanwhile, ridged does not wait for it for ever, nor kill it.
         own.end()
         begin = time.monotonic()
         own.start()
-        assert 4 < time.monotonic() - begin < 10
+        assert 4 < time.monotonic() - begin < 15
         assert {pf["name"]: pf["state"] for pf in own("pf.list")} == \
             {"rng0": "unresponsive", "blk0": "ready"}
         assert own.names() == ["b"] and sockets(own) == ["a.sock", "b.sock"]
@@ -655,7 +655,7 @@ def test_shutdown_of_processes_that_do_not_end():
     daemon.start()
     begin = time.monotonic()
     daemon("system.shutdown")
-    assert 4 < time.monotonic() - begin < 9
+    assert 4 < time.monotonic() - begin < 15
     assert not running(stay["pid"]) and not running(stopped["pid"])
     assert daemon.process.wait(20) == 0
     daemon.close()
@@ -834,6 +834,9 @@ def test_changes_are_logged(own):
     create(own, "a")
     own("function.bind", name="a", driver="none")
     own("function.destroy", name="a")
+    own("pf.add", name="p", type="rng")
+    own("pf.remove", name="p")
     who = f"(uid {os.geteuid()}, pid {os.getpid()})"
-    for line in ("create rng a: slot 1 of PF rng0, driver vfio-pci", "bind a none", "destroy a"):
+    for line in ("create rng a: slot 1 of PF rng0, driver vfio-pci", "bind a none", "destroy a",
+                 "pf add p", "pf remove p"):
         assert f"{line} {who}" in own.log()

@@ -286,7 +286,7 @@ def test_client_that_never_reads(daemon):
                 sent += 64 * 940
         begin = time.monotonic()
         daemon("system.info")
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 5
         with open(f"/proc/{daemon.process.pid}/status", encoding="utf-8") as status:
             resident = [line.split()[1] for line in status if line.startswith("VmHWM")]
         assert int(resident[0]) < 512 * 1024
