@@ -16,7 +16,8 @@ struct iommu_map {
 	struct backing *backing; /* NULL: the VMM gave no file */
 	uint8_t *base;
 	unsigned int pins;
-	bool gone; /* unmapped, but pinned: kept until the last unpin */
+	bool leaving; /* to be unmapped at the last unpin */
+	bool gone;    /* unmapped, but pinned: kept until the last unpin */
 	struct iommu_wait *wait;
 	struct iommu_space *space;
 };
@@ -229,6 +230,7 @@ static void map_remove(struct iommu_map *m)
 
 	memmove(&s->maps[at], &s->maps[at + 1], (s->nmaps - at - 1) * sizeof(*s->maps));
 	s->nmaps--;
+	space_changed(s);
 	map_free(m);
 	if (lost)
 		s->lost = any_lost(s);
@@ -242,14 +244,13 @@ int iommu_unmap(struct iommu_space *s, uint64_t iova, uint64_t size, struct iomm
 	if (at == s->nmaps)
 		return -ENOENT;
 	m = s->maps[at];
-	if (m->iova != iova || m->size != size || m->gone)
+	if (m->iova != iova || m->size != size || m->leaving || m->gone)
 		return -ENOENT;
-	space_changed(s);
 	if (!m->pins) {
 		map_remove(m);
 		return 0;
 	}
-	m->gone = true;
+	m->leaving = true;
 	m->wait = wait;
 	if (wait)
 		wait->map = m;
@@ -398,7 +399,7 @@ void iommu_unpin(struct iommu_seg *segs, size_t n)
 		struct iommu_map *m = segs[i].map;
 		struct iommu_wait *wait;
 
-		if (--m->pins || !m->gone)
+		if (--m->pins || !(m->leaving || m->gone))
 			continue;
 		wait = m->wait;
 		m->wait = NULL;

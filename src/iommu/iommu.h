@@ -94,10 +94,11 @@ int iommu_map(struct iommu_space *space, uint64_t iova, uint64_t size, int fd, u
 /*
  * Unmaps what was mapped with these very bounds, else -ENOENT. Returns 0 when done; -EINPROGRESS if
  * it is pinned, and wait->done() once it is not. wait may be NULL: nobody is told then. Until done
- * the bounds stay taken.
+ * all goes on as before, as whoever has memory pinned may have to say in other memory that it is
+ * finished; the bounds stay taken.
  */
 int iommu_unmap(struct iommu_space *space, uint64_t iova, uint64_t size, struct iommu_wait *wait);
-/* Unmaps everything, as if by iommu_unmap() without a wait. */
+/* Unmaps everything, now: of what is pinned only the memory stays until it is not. */
 void iommu_unmap_all(struct iommu_space *space);
 /* Forgets the wait of an unmap that is in progress. */
 void iommu_wait_cancel(struct iommu_wait *wait);

@@ -326,12 +326,10 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	return false;
 }
 
-/* The chain's memory is given back. True if the driver is still to be told of the chain. */
-static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head,
-		      struct iommu_seg *segs, size_t nsegs)
+/* True if the driver is still to be told of the chain. */
+static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head)
 {
 	counter_inc(dev->counters, requests);
-	iommu_unpin(segs, nsegs);
 	dev->in_flight--;
 	if (dev->resetting) {
 		if (!dev->in_flight)
@@ -347,18 +345,24 @@ static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head
 	return !dev->stopped;
 }
 
-void virtio_device_add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head,
-			    uint32_t len, struct iommu_seg *segs, size_t nsegs)
+static void add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head, uint32_t len)
 {
 	struct iommu_space *space;
 
-	if (!chain_end(dev, vq, head, segs, nsegs))
+	if (!chain_end(dev, vq, head))
 		return;
 	space = dev->transport->dma(dev);
 	if (!space)
 		virtq_forget(vq, head);
 	else if (virtq_add_used(vq, space, head, len))
 		virtio_device_stop(dev, iommu_space_fault(space), true);
+}
+
+void virtio_device_add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head,
+			    uint32_t len, struct iommu_seg *segs, size_t nsegs)
+{
+	add_used(dev, vq, head, len);
+	iommu_unpin(segs, nsegs);
 }
 
 void virtio_device_publish_used(struct virtio_device *dev, struct virtq *vq)
@@ -374,8 +378,10 @@ void virtio_device_publish_used(struct virtio_device *dev, struct virtq *vq)
 void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
 			    uint32_t len, struct iommu_seg *segs, size_t nsegs)
 {
-	virtio_device_add_used(dev, vq, head, len, segs, nsegs);
+	add_used(dev, vq, head, len);
 	virtio_device_publish_used(dev, vq);
+	/* Last: an unmap that waits for this may take the ring with it. */
+	iommu_unpin(segs, nsegs);
 }
 
 void virtio_device_put_back(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain)
