@@ -26,6 +26,7 @@
 
 static void connection_event(struct loop_fd *lfd, uint32_t events);
 static void connection_run(struct connection *conn, bool receive);
+static void connection_run_again(struct connection *conn);
 
 static void version_timeout(struct loop_timer *timer)
 {
@@ -312,6 +313,12 @@ static void connection_message(struct connection *conn, size_t size)
 	}
 	if (!connection_make_room(conn, req.reply_max))
 		return;
+	/* The device acts on what was written from the loop; the memory must be there until then. */
+	if (!err && req.command == VFIO_USER_DMA_UNMAP && conn->wrote) {
+		connection_run_again(conn);
+		return;
+	}
+	conn->wrote |= req.command == VFIO_USER_REGION_WRITE;
 	if (!err)
 		err = dispatch_request(conn, &req, conn->fds, owns_fds ? conn->nfds : 0, &why);
 	if (!connection_open(conn))
@@ -357,7 +364,8 @@ static void connection_run(struct connection *conn, bool receive)
 	unsigned int budget = CONNECTION_BUDGET;
 	size_t size;
 
-	while (connection_ready(conn)) {
+	conn->wrote = false;
+	while (connection_ready(conn) && !conn->again) {
 		if (connection_next(conn, &size)) {
 			if (!budget--) {
 				connection_run_again(conn);
