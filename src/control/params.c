@@ -44,32 +44,37 @@ static const char *const types[] = { "blk", "rng", NULL };
 static const char *const drivers[] = { "vfio-pci", "virtio-vfio-pci", "none", NULL };
 static const char *const legacies[] = { "auto", "only", NULL };
 
+#define KEY(name, what, ...)                                     \
+	{                                                        \
+		.key = name, .kind = PARAM_##what, ##__VA_ARGS__ \
+	}
+
 static const struct param function_keys[FUNCTION_KEYS] = {
-	[FUNCTION_TYPE] = { "type", PARAM_CHOICE, PARAM_REQUIRED, .choices = types },
-	[FUNCTION_NAME] = { "name", PARAM_OBJECT, PARAM_REQUIRED },
-	[FUNCTION_DRIVER] = { "driver", PARAM_CHOICE, .unset = "vfio-pci", .choices = drivers },
-	[FUNCTION_PF] = { "pf", PARAM_OBJECT, PARAM_PLACE },
-	[FUNCTION_SLOT] = { "slot", PARAM_NUMBER, PARAM_PLACE, .min = 1, .max = 4094 },
-	[FUNCTION_QUEUES] = { "queues", PARAM_NUMBER, .min = 1, .max = 1024 },
+	[FUNCTION_TYPE] = KEY("type", CHOICE, .flags = PARAM_REQUIRED, .choices = types),
+	[FUNCTION_NAME] = KEY("name", OBJECT, .flags = PARAM_REQUIRED),
+	[FUNCTION_DRIVER] = KEY("driver", CHOICE, .unset = "vfio-pci", .choices = drivers),
+	[FUNCTION_PF] = KEY("pf", OBJECT, .flags = PARAM_PLACE),
+	[FUNCTION_SLOT] = KEY("slot", NUMBER, .flags = PARAM_PLACE, .min = 1, .max = 4094),
+	[FUNCTION_QUEUES] = KEY("queues", NUMBER, .min = 1, .max = 1024),
 	/* virtio 1.3, 2.7: a split virtqueue holds at most 32768 */
-	[FUNCTION_QUEUE_SIZE] = { "queue_size", PARAM_SIZE, .min = 2, .max = 32768 },
-	[FUNCTION_OWNER] = { "owner", PARAM_ACCOUNT },
-	[FUNCTION_GROUP] = { "group", PARAM_ACCOUNT },
-	[FUNCTION_MODE] = { "mode", PARAM_MODE, .unset = "0600" },
-	[FUNCTION_IMAGE] = { "image", PARAM_PATH, PARAM_REQUIRED, .type = "blk" },
-	[FUNCTION_READONLY] = { "readonly", PARAM_BOOL, .type = "blk", .unset = "false" },
+	[FUNCTION_QUEUE_SIZE] = KEY("queue_size", SIZE, .min = 2, .max = 32768),
+	[FUNCTION_OWNER] = KEY("owner", ACCOUNT),
+	[FUNCTION_GROUP] = KEY("group", ACCOUNT),
+	[FUNCTION_MODE] = KEY("mode", MODE, .unset = "0600"),
+	[FUNCTION_IMAGE] = KEY("image", PATH, .flags = PARAM_REQUIRED, .type = "blk"),
+	[FUNCTION_READONLY] = KEY("readonly", BOOL, .type = "blk", .unset = "false"),
 	/* virtio 1.3, 5.2.6: the device id is 20 bytes */
-	[FUNCTION_SERIAL] = { "serial", PARAM_TEXT, .type = "blk", .max = 20 },
-	[FUNCTION_DIRECT] = { "direct", PARAM_BOOL, .type = "blk", .unset = "false" },
-	[FUNCTION_SHARE] = { "share", PARAM_BOOL, .type = "blk", .unset = "false" },
-	[FUNCTION_LEGACY] = { "legacy", PARAM_CHOICE, .driver = "virtio-vfio-pci", .unset = "auto",
-			      .choices = legacies },
+	[FUNCTION_SERIAL] = KEY("serial", TEXT, .type = "blk", .max = 20),
+	[FUNCTION_DIRECT] = KEY("direct", BOOL, .type = "blk", .unset = "false"),
+	[FUNCTION_SHARE] = KEY("share", BOOL, .type = "blk", .unset = "false"),
+	[FUNCTION_LEGACY] = KEY("legacy", CHOICE, .driver = "virtio-vfio-pci", .unset = "auto",
+				.choices = legacies),
 };
 
 static const struct param pf_keys[PF_KEYS] = {
-	[PF_TYPE] = { "type", PARAM_CHOICE, PARAM_REQUIRED, .choices = types },
-	[PF_NAME] = { "name", PARAM_OBJECT, PARAM_REQUIRED },
-	[PF_MAX_VFS] = { "max_vfs", PARAM_NUMBER, .unset = "255", .min = 1, .max = 4094 },
+	[PF_TYPE] = KEY("type", CHOICE, .flags = PARAM_REQUIRED, .choices = types),
+	[PF_NAME] = KEY("name", OBJECT, .flags = PARAM_REQUIRED),
+	[PF_MAX_VFS] = KEY("max_vfs", NUMBER, .unset = "255", .min = 1, .max = 4094),
 };
 
 const struct param_set params_function = { "a function", FUNCTION_KEYS, FUNCTION_TYPE,

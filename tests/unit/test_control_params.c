@@ -120,21 +120,13 @@ static void missing(void **state)
 	refuses("[]", "params: give an object with named members");
 }
 
+#define LONGEST "x23456789012345678901234567890123456789012345678901234567890123"
+
 static void names(void **state)
 {
-	static const char *const good[] = { "a", "A-b_c.9", "0", "_",
-					    "x23456789012345678901234567890"
-					    "12345678901234567890123456789012" };
-	static const char *const bad[] = { "",
-					   ".a",
-					   "-a",
-					   "a/b",
-					   "a b",
-					   "..",
-					   "\xc3\xa9",
-					   "a\n",
-					   "x23456789012345678901234567890123456789012345678901"
-					   "23456789012345" };
+	static const char *const good[] = { "a", "A-b_c.9", "0", "_", LONGEST };
+	static const char *const bad[] = { "",   ".a",  "-a",       "a/b",      "a b",
+					   "..", "a\n", "\xc3\xa9", LONGEST "4" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
