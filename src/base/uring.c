@@ -9,7 +9,8 @@
 
 #include "base/log.h"
 
-#define URING_ENTRIES 256
+#define URING_ENTRIES  256
+#define URING_COPY_MAX (2u << 20) /* bytes: a fraction of a millisecond */
 
 /*
  * What the kernel can't do without waiting (fdatasync, most writes) it gives to threads of its own.
@@ -25,6 +26,7 @@ struct uring {
 	struct loop_hook hook;
 	struct loop_work again;
 	bool unsubmitted;
+	size_t budget; /* bytes that may be copied in this iteration */
 };
 
 static void reap(struct uring *u)
@@ -69,6 +71,7 @@ static void before_sleep(struct loop_hook *hook)
 		submit(u);
 		reap(u);
 	}
+	u->budget = URING_COPY_MAX;
 	if (u->unsubmitted)
 		loop_work_queue(u->loop, &u->again, submit_again);
 }
@@ -82,6 +85,7 @@ int uring_new(struct loop *loop, struct uring **out)
 	if (!u)
 		return -ENOMEM;
 	u->loop = loop;
+	u->budget = URING_COPY_MAX;
 	err = io_uring_queue_init(URING_ENTRIES, &u->ring,
 				  IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN);
 	if (err == -EINVAL)
@@ -139,26 +143,37 @@ static int start(struct io_uring_sqe *sqe, struct uring_op *op)
 	return 0;
 }
 
+/* An operation that may be a copy of len bytes, done while it is submitted. */
+static int start_copy(struct uring *u, struct io_uring_sqe *sqe, struct uring_op *op, size_t len)
+{
+	start(sqe, op);
+	if (len > u->budget)
+		io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
+	else
+		u->budget -= len;
+	return 0;
+}
+
 int uring_readv(struct uring *u, struct uring_op *op, int fd, const struct iovec *iov,
-		unsigned int n, uint64_t offset)
+		unsigned int n, size_t len, uint64_t offset)
 {
 	struct io_uring_sqe *sqe = next_sqe(u);
 
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_readv(sqe, fd, iov, n, offset);
-	return start(sqe, op);
+	return start_copy(u, sqe, op, len);
 }
 
 int uring_writev(struct uring *u, struct uring_op *op, int fd, const struct iovec *iov,
-		 unsigned int n, uint64_t offset, int flags)
+		 unsigned int n, size_t len, uint64_t offset, int flags)
 {
 	struct io_uring_sqe *sqe = next_sqe(u);
 
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_writev2(sqe, fd, iov, n, offset, flags);
-	return start(sqe, op);
+	return start_copy(u, sqe, op, len);
 }
 
 int uring_fallocate(struct uring *u, struct uring_op *op, int fd, int mode, uint64_t offset,

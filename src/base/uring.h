@@ -28,14 +28,16 @@ int uring_new(struct loop *loop, struct uring **ring);
 void uring_free(struct uring *ring);
 
 /*
- * Start an operation; op and iov stay valid until done(), which is never called before the loop
- * goes on. Return 0, or -EAGAIN if the kernel takes no more now.
+ * Start an operation; len is the length of iov. What is in the page cache is copied by this thread,
+ * but only so much in one iteration of the loop: the rest goes to threads of the kernel's. op and
+ * iov stay valid until done(), which is never called before the loop goes on. Return 0, or -EAGAIN
+ * if the kernel takes no more now.
  */
 int uring_readv(struct uring *ring, struct uring_op *op, int fd, const struct iovec *iov,
-		unsigned int n, uint64_t offset);
+		unsigned int n, size_t len, uint64_t offset);
 /* flags: RWF_* */
 int uring_writev(struct uring *ring, struct uring_op *op, int fd, const struct iovec *iov,
-		 unsigned int n, uint64_t offset, int flags);
+		 unsigned int n, size_t len, uint64_t offset, int flags);
 /* mode: FALLOC_FL_* */
 int uring_fallocate(struct uring *ring, struct uring_op *op, int fd, int mode, uint64_t offset,
 		    uint64_t len);

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -68,6 +70,7 @@ static void blk_started(struct virtio_device *dev)
 static void blk_reset(struct virtio_device *dev)
 {
 	blk_of(dev)->config.wce = 1;
+	blk_io_reset(blk_of(dev));
 }
 
 int blk_resize(struct virtio_device *dev, uint64_t bytes)
@@ -103,6 +106,31 @@ static const struct virtio_device_ops blk_ops = {
 
 /* --- creation --- */
 
+/* Whether the image's file system asks another process or machine. */
+static bool is_remote(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	switch ((uint32_t)fs.f_type) {
+	case FUSE_SUPER_MAGIC:
+	case NFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case CEPH_SUPER_MAGIC:
+	case V9FS_MAGIC:
+	case AFS_SUPER_MAGIC:
+	case AFS_FS_MAGIC:
+	case CODA_SUPER_MAGIC:
+	case OCFS2_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Size and alignment of the image. Returns 0 or a negative errno. */
 static int probe_image(struct blk *blk, const struct device_params *p, uint32_t *block_size)
 {
@@ -118,6 +146,7 @@ static int probe_image(struct blk *blk, const struct device_params *p, uint32_t 
 	if (!blk->regular && ioctl(blk->fd, BLKSSZGET, &logical) < 0)
 		return -errno;
 	*block_size = (uint32_t)logical;
+	blk->remote = blk->regular && is_remote(blk->fd);
 	blk->physical = sx.stx_blksize;
 	if (p->direct) {
 		blk->direct_align = *block_size;
@@ -189,6 +218,7 @@ int blk_create(const struct device_type *type, const struct device_params *p,
 	blk->uring = p->uring;
 	blk->fd = p->backend;
 	blk->readonly = p->readonly;
+	list_init(&blk->bounce_waits);
 #ifdef RIDGE_FAULTS
 	list_init(&blk->held);
 #endif

@@ -14,14 +14,20 @@
  * images whose file system asks another process or machine (remote) even what should not wait may:
  * a non-blocking read, fstat(). There, everything is left to threads of the kernel's.
  *
+ * An image that hangs must hold up its own function only, so nothing here may wait for it. For
+ * images whose file system asks another process or machine (remote) even what should not wait may:
+ * a non-blocking read, fstat(). There, everything is left to threads of the kernel's.
+ *
  *   blk.c          the device: image, configuration, queues
- *   blk_request.c  a request from pop to complete: reads, writes, flushes
+ *   blk_request.c  a request from pop to complete
+ *   blk_io.c       reads, writes, flushes
  *   blk_range.c    requests without data: discard and write zeroes
  */
 #ifndef RIDGE_DEVICES_BLK_H
 #define RIDGE_DEVICES_BLK_H
 
 #include <linux/virtio_blk.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "devices/devices.h"
@@ -29,12 +35,14 @@
 #define SECTOR_SHIFT 9
 #define SECTOR_SIZE  (1u << SECTOR_SHIFT)
 
-#define BLK_REQUESTS_MAX 64          /* taken in one go */
-#define BLK_BOUNCE_MAX   (64u << 20) /* bytes; more than any driver's request */
-#define BLK_RANGES_MAX   64          /* of one discard or write zeroes request */
-#define BLK_RANGE_MAX    (1u << 21)  /* sectors of one range: 1 GiB */
-#define BLK_SIZE_MAX     (4u << 20)  /* bytes of one data segment */
-#define BLK_SEG_MAX      254         /* data segments of one request, at most */
+#define BLK_REQUESTS_MAX 64         /* taken in one go */
+#define BLK_PIECE_MAX    (1u << 20) /* bytes moved by one operation */
+#define BLK_BOUNCES_MAX  16         /* of one function */
+#define ZEROES_IOVS      16         /* of 64 KiB of zeroes each */
+#define BLK_RANGES_MAX   64         /* of one discard or write zeroes request */
+#define BLK_RANGE_MAX    (1u << 21) /* sectors of one range: 1 GiB */
+#define BLK_SIZE_MAX     (4u << 20) /* bytes of one data segment */
+#define BLK_SEG_MAX      254        /* data segments of one request, at most */
 
 struct blk {
 	struct virtio_device dev;
@@ -42,13 +50,16 @@ struct blk {
 	struct uring *uring;
 	int fd;
 	bool regular;
+	bool remote;
 	bool readonly;
 	uint32_t direct_align; /* bytes; 0: any buffer will do */
 	uint32_t physical;     /* bytes; the image's preferred block */
 	uint64_t capacity;     /* bytes */
 	char serial[DEVICE_SERIAL_LEN];
-	bool size_checked; /* in this go */
-	uint64_t size_now; /* bytes, if regular */
+	unsigned int bounces;     /* in use */
+	struct list bounce_waits; /* struct blk_request */
+	bool size_checked;        /* in this go */
+	uint64_t size_now;        /* bytes, if regular */
 #ifdef RIDGE_FAULTS
 	bool hang;
 	struct list held;
@@ -59,6 +70,7 @@ struct blk {
 struct blk_ranges {
 	uint16_t next;
 	uint16_t count;
+	struct iovec iov[ZEROES_IOVS];
 	uint64_t zeroes_done; /* bytes of the range at next that were written, not deallocated */
 	struct virtio_blk_discard_write_zeroes range[BLK_RANGES_MAX];
 };
@@ -77,11 +89,11 @@ struct blk_request {
 	struct iovec *iov; /* what is left */
 	unsigned int niov;
 	struct blk_ranges *ranges; /* DISCARD and WRITE_ZEROES */
-	void *bounce;              /* O_DIRECT with a buffer that is not aligned */
-	uint64_t bounce_len;
-	struct iovec bounce_iov;
+	struct iovec piece;        /* of a buffer, or of the bounce buffer */
+	void *bounce;              /* O_DIRECT with buffers that are not aligned */
+	struct statx *sx;          /* remote: asked for before a write */
+	struct list node;          /* waits for a bounce buffer, or is held back by a fault */
 #ifdef RIDGE_FAULTS
-	struct list node;
 	uint8_t held_status;
 #endif
 	struct iovec *iovs;      /* nsegs, behind segs */
@@ -99,6 +111,13 @@ void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *ch
 void blk_request_done(struct blk_request *r, uint8_t status);
 /* Whether bytes [offset, offset + len) are inside the disk, and to be written inside the image. */
 bool blk_range_ok(struct blk *blk, uint64_t offset, uint64_t len, bool write);
+/* blk_io.c: each 0 if the request is under way, else a negative errno. */
+int blk_io_start(struct blk_request *r);
+int blk_flush_start(struct blk_request *r);
+/* The request is over: what it held goes to the next. */
+void blk_io_end(struct blk_request *r);
+/* Ends what only waits. */
+void blk_io_reset(struct blk *blk);
 /* RWF_DSYNC if a completed write must be stable (5.2.6.2), else 0. */
 int blk_write_flags(const struct blk *blk);
 

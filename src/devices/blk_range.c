@@ -13,8 +13,6 @@
 
 #include "devices/blk.h"
 
-#define ZEROES_MAX (1u << 20) /* bytes written at a time */
-
 static uint64_t range_offset(const struct virtio_blk_discard_write_zeroes *range)
 {
 	return le64toh(range->sector) << SECTOR_SHIFT;
@@ -74,17 +72,19 @@ static void on_written(struct uring_op *op, int result)
 static int write_zeroes(struct blk_request *r)
 {
 	const struct virtio_blk_discard_write_zeroes *range = &r->ranges->range[r->ranges->next];
+	static const uint8_t zeroes[65536] __attribute__((aligned(4096)));
 	uint64_t left = range_len(range) - r->ranges->zeroes_done;
+	struct iovec *iov = r->ranges->iov;
+	unsigned int n = 0;
+	size_t len = 0;
 
-	if (!r->bounce) {
-		if (posix_memalign(&r->bounce, 4096, ZEROES_MAX))
-			return -ENOMEM;
-		memset(r->bounce, 0, ZEROES_MAX);
+	for (; n < ZEROES_IOVS && len < left; n++) {
+		iov[n].iov_base = (void *)zeroes;
+		iov[n].iov_len = left - len < sizeof(zeroes) ? left - len : sizeof(zeroes);
+		len += iov[n].iov_len;
 	}
-	r->bounce_iov.iov_base = r->bounce;
-	r->bounce_iov.iov_len = left < ZEROES_MAX ? left : ZEROES_MAX;
 	r->op.done = on_written;
-	return uring_writev(r->blk->uring, &r->op, r->blk->fd, &r->bounce_iov, 1,
+	return uring_writev(r->blk->uring, &r->op, r->blk->fd, iov, n, len,
 			    range_offset(range) + r->ranges->zeroes_done, blk_write_flags(r->blk));
 }
 

@@ -2,13 +2,10 @@
 /* One request of a block device, from pop to complete. */
 #include <endian.h>
 #include <errno.h>
-#include <limits.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/log.h"
 #include "devices/blk.h"
 
 /* --- completion --- */
@@ -25,8 +22,9 @@ static void request_end(struct blk_request *r, uint8_t status)
 		counter_inc(dev->counters, request_errors);
 	*r->status = status;
 	virtio_device_complete(dev, vq, r->head, (uint32_t)(r->written + 1), r->segs, r->nsegs);
+	blk_io_end(r);
 	free(r->ranges);
-	free(r->bounce);
+	free(r->sx);
 	free(r);
 	virtio_device_flush(dev, vq);
 }
@@ -68,130 +66,16 @@ void blk_request_done(struct blk_request *r, uint8_t status)
 		request_end(r, status);
 }
 
-static int request_submit(struct blk_request *r);
-
-static void advance(struct blk_request *r, uint64_t n)
-{
-	r->offset += n;
-	r->left -= n;
-	if (r->type == VIRTIO_BLK_T_IN)
-		r->written += n;
-	else
-		counter_add(r->blk->dev.counters, write_bytes, n);
-	while (n) {
-		size_t chunk = r->iov->iov_len < n ? r->iov->iov_len : n;
-
-		r->iov->iov_base = (uint8_t *)r->iov->iov_base + chunk;
-		r->iov->iov_len -= chunk;
-		n -= chunk;
-		if (!r->iov->iov_len) {
-			r->iov++;
-			r->niov--;
-		}
-	}
-}
-
-static void unbounce(struct blk_request *r)
-{
-	size_t done = 0;
-
-	for (unsigned int i = 0; i < r->nsegs; i++) {
-		if (!r->iovs[i].iov_len)
-			continue;
-		memcpy(r->iovs[i].iov_base, (uint8_t *)r->bounce + done, r->iovs[i].iov_len);
-		done += r->iovs[i].iov_len;
-	}
-}
-
-static void on_io(struct uring_op *op, int result)
-{
-	struct blk_request *r = container_of(op, struct blk_request, op);
-	uint8_t status = VIRTIO_BLK_S_OK;
-
-	if (result == -EINTR || result == -EAGAIN)
-		result = request_submit(r);
-	else if (result > 0 && r->type != VIRTIO_BLK_T_FLUSH && (uint64_t)result <= r->left) {
-		advance(r, (uint64_t)result);
-		result = r->left ? request_submit(r) : 1;
-	} else if (result == 0 && r->type != VIRTIO_BLK_T_FLUSH) {
-		result = -EIO; /* the image is shorter than it was */
-	} else if (result == 0) {
-		result = 1;
-	}
-	if (result == 0)
-		return; /* goes on */
-	if (result < 0) {
-		status = VIRTIO_BLK_S_IOERR;
-		log_debug("%s: request failed: %s", r->blk->dev.name, strerror(-result));
-	} else if (r->bounce && r->type == VIRTIO_BLK_T_IN) {
-		unbounce(r);
-	}
-	blk_request_done(r, status);
-}
-
-int blk_write_flags(const struct blk *blk)
-{
-	bool writeback = virtio_device_has(&blk->dev, VIRTIO_BLK_F_CONFIG_WCE)
-				 ? blk->config.wce
-				 : virtio_device_has(&blk->dev, VIRTIO_BLK_F_FLUSH);
-
-	return writeback ? 0 : RWF_DSYNC;
-}
-
-/* 0 if it is under way now, else a negative errno. */
-static int request_submit(struct blk_request *r)
-{
-	struct blk *blk = r->blk;
-	unsigned int n = r->niov < IOV_MAX ? r->niov : IOV_MAX;
-
-	r->op.done = on_io;
-	switch (r->type) {
-	case VIRTIO_BLK_T_IN:
-		return uring_readv(blk->uring, &r->op, blk->fd, r->iov, n, r->offset);
-	case VIRTIO_BLK_T_OUT:
-		return uring_writev(blk->uring, &r->op, blk->fd, r->iov, n, r->offset,
-				    blk_write_flags(blk));
-	default:
-		return uring_fdatasync(blk->uring, &r->op, blk->fd);
-	}
-}
-
 /* --- requests --- */
-
-static bool aligned(const struct blk_request *r, uint32_t align)
-{
-	for (unsigned int i = 0; i < r->niov; i++)
-		if ((uintptr_t)r->iov[i].iov_base % align || r->iov[i].iov_len % align)
-			return false;
-	return true;
-}
-
-static int bounce(struct blk_request *r, uint32_t align)
-{
-	size_t done = 0;
-
-	if (r->left > BLK_BOUNCE_MAX || posix_memalign(&r->bounce, align, r->left))
-		return -ENOMEM;
-	if (r->type == VIRTIO_BLK_T_OUT) {
-		for (unsigned int i = 0; i < r->niov; i++) {
-			memcpy((uint8_t *)r->bounce + done, r->iov[i].iov_base, r->iov[i].iov_len);
-			done += r->iov[i].iov_len;
-		}
-	}
-	r->bounce_iov.iov_base = r->bounce;
-	r->bounce_iov.iov_len = r->left;
-	r->iov = &r->bounce_iov;
-	r->niov = 1;
-	return 0;
-}
 
 bool blk_range_ok(struct blk *blk, uint64_t offset, uint64_t len, bool write)
 {
 	struct stat st;
 
+	/* What a remote image's size is now, blk_io.c asks without waiting. */
 	if (offset > blk->capacity || len > blk->capacity - offset)
 		return false;
-	if (!blk->regular || !write)
+	if (!blk->regular || blk->remote || !write)
 		return true;
 	if (!blk->size_checked) {
 		blk->size_now = fstat(blk->fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
@@ -204,8 +88,6 @@ bool blk_range_ok(struct blk *blk, uint64_t offset, uint64_t len, bool write)
 static int start_io(struct blk *blk, struct blk_request *r, const struct virtq_chain *chain,
 		    uint64_t sector)
 {
-	int err;
-
 	r->iov = r->iovs;
 	if (r->type == VIRTIO_BLK_T_IN) {
 		r->left = chain->in_len - 1;
@@ -223,12 +105,7 @@ static int start_io(struct blk *blk, struct blk_request *r, const struct virtq_c
 	r->offset = sector << SECTOR_SHIFT;
 	if (!r->left)
 		return 1;
-	if (blk->direct_align && !aligned(r, blk->direct_align)) {
-		err = bounce(r, blk->direct_align);
-		if (err)
-			return err;
-	}
-	return request_submit(r);
+	return blk_io_start(r);
 }
 
 static int get_id(struct blk *blk, struct blk_request *r, const struct virtq_chain *chain)
@@ -249,6 +126,7 @@ static struct blk_request *request_new(struct blk *blk, struct virtq *vq,
 
 	if (!r)
 		return NULL;
+	r->op.offload = blk->remote;
 	r->blk = blk;
 	r->vq = vq;
 	r->head = chain->head;
@@ -287,7 +165,7 @@ void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *ch
 		result = start_io(blk, r, chain, le64toh(header.sector));
 		break;
 	case VIRTIO_BLK_T_FLUSH:
-		result = request_submit(r);
+		result = blk_flush_start(r);
 		break;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:

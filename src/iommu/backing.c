@@ -2,6 +2,7 @@
 #include "iommu/backing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@
  */
 static struct {
 	struct list all;
+	uint64_t total; /* bytes mapped */
 	volatile sig_atomic_t losses;
 	struct sigaction previous;
 } backings;
@@ -62,13 +64,34 @@ unsigned int backing_losses(void)
 }
 
 /*
- * A page fault must not wait for a process that the VMM chose: the whole PF would wait with it.
+ * A page fault must not wait for a process, or a server, that the VMM chose: the whole PF would
+ * wait with it. F_GET_SEALS works on shmem and hugetlbfs and on nothing else, and never blocks.
  */
-static bool memory_may_hang(int fd)
+static bool is_memory(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) >= 0;
+}
+
+static int prot_of(int fd)
+{
+	switch (fcntl(fd, F_GETFL) & O_ACCMODE) {
+	case O_RDWR:
+		return PROT_READ | PROT_WRITE;
+	case O_RDONLY:
+		return PROT_READ;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * Inode numbers of hugetlbfs wrap at 32 bits, so they don't tell two files apart for good.
+ */
+static bool may_share(int fd)
 {
 	struct statfs fs;
 
-	return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC;
+	return fstatfs(fd, &fs) == 0 && fs.f_type != HUGETLBFS_MAGIC;
 }
 
 static struct backing *find(const struct backing *like)
@@ -76,49 +99,57 @@ static struct backing *find(const struct backing *like)
 	struct backing *b;
 
 	list_for_each (b, &backings.all, node)
-		if (b->dev == like->dev && b->ino == like->ino && b->offset == like->offset &&
-		    b->size == like->size && b->prot == like->prot && !b->lost)
+		if (b->dev == like->dev && b->ino == like->ino && b->size == like->size &&
+		    b->prot == like->prot && !b->lost)
 			return b;
 	return NULL;
 }
 
-int backing_get(int fd, uint64_t offset, uint64_t size, int prot, struct backing **out)
+static int map_file(int fd, const struct backing *like, struct backing **out)
 {
-	struct backing *b, *same;
-	struct stat st;
+	struct backing *b;
+	int err;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (memory_may_hang(fd))
-		return -EPERM;
-	b = calloc(1, sizeof(*b));
+	if (like->size > BACKING_FILE_MAX || like->size > BACKING_TOTAL_MAX - backings.total)
+		return -ENOSPC;
+	b = malloc(sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	b->refs = 1;
-	b->dev = st.st_dev;
-	b->ino = st.st_ino;
-	b->offset = offset;
-	b->size = size;
-	b->prot = prot;
-	/* Also where there is one to share: the kernel says whether this descriptor allows it. */
-	b->base = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
+	*b = *like;
+	b->base = mmap(NULL, b->size, b->prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (b->base == MAP_FAILED) {
-		int err = -errno;
-
+		err = -errno;
 		free(b);
 		return err;
 	}
-	/* The inode is the memory for regular files only (memfds are, /dev/zero is not). */
-	same = S_ISREG(st.st_mode) ? find(b) : NULL;
-	if (same) {
-		munmap(b->base, size);
-		free(b);
-		b = same;
-		b->refs++;
-	} else {
-		list_add_tail(&backings.all, &b->node);
-	}
+	backings.total += b->size;
+	list_add_tail(&backings.all, &b->node);
 	*out = b;
+	return 0;
+}
+
+int backing_get(int fd, uint64_t offset, uint64_t size, int prot, struct backing **out)
+{
+	struct backing like = { .refs = 1 }, *same;
+	struct stat st;
+
+	if (!is_memory(fd))
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	like.dev = st.st_dev;
+	like.ino = st.st_ino;
+	like.size = (uint64_t)st.st_size;
+	like.prot = prot_of(fd);
+	if ((like.prot & prot) != prot)
+		return -EACCES;
+	if (offset > like.size || size > like.size - offset)
+		return -ERANGE;
+	same = may_share(fd) ? find(&like) : NULL;
+	if (!same)
+		return map_file(fd, &like, out);
+	same->refs++;
+	*out = same;
 	return 0;
 }
 
@@ -127,6 +158,7 @@ void backing_put(struct backing *b)
 	if (--b->refs)
 		return;
 	list_del(&b->node);
+	backings.total -= b->size;
 	munmap(b->base, b->size);
 	free(b);
 }

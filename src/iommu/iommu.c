@@ -203,7 +203,7 @@ int iommu_map(struct iommu_space *s, uint64_t iova, uint64_t size, int fd, uint6
 			free(m);
 			return err;
 		}
-		m->base = m->backing->base;
+		m->base = m->backing->base + offset;
 	}
 	err = map_insert(s, at, m);
 	if (err) {
