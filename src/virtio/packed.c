@@ -158,6 +158,9 @@ int packed_add_used(struct virtq *vq, struct iommu_space *space, uint16_t id, ui
 		return -EFAULT;
 	}
 	move(vq, &st->used_next, &st->used_wrap, st->ndescs[id]);
+	st->used_signalled = (uint16_t)(st->used_signalled + st->ndescs[id]);
+	if (st->used_signalled > st->size)
+		st->used_signalled = st->size;
 	return 0;
 }
 
@@ -187,10 +190,10 @@ bool packed_enable_notify(struct virtq *vq, struct iommu_space *space)
 bool packed_interrupt_due(struct virtq *vq, struct iommu_space *space)
 {
 	struct virtq_state *st = vq->state;
-	uint16_t now = st->used_next, old = st->used_signalled, flags, event;
+	uint16_t now = st->used_next, old = (uint16_t)(now - st->used_signalled), flags, event;
 	bool valid = st->used_signalled_valid;
 
-	st->used_signalled = now;
+	st->used_signalled = 0;
 	st->used_signalled_valid = 1;
 	if (virtq_read16(space, &vq->driver, st->driver, EVENT_LEN, EVENT_FLAGS, &flags))
 		return false;
@@ -204,7 +207,5 @@ bool packed_interrupt_due(struct virtq *vq, struct iommu_space *space)
 		event = (uint16_t)((event & ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR)) - st->size);
 	else
 		event &= (uint16_t) ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
-	if (now < old)
-		old = (uint16_t)(old - st->size);
 	return vring_need_event(event, now, old);
 }

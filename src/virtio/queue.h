@@ -43,7 +43,8 @@ struct virtq_state {
 	uint16_t avail_next; /* split: index of the next available entry; packed: place in the ring
 			      */
 	uint16_t used_next;  /* split: the used index; packed: place in the ring */
-	uint16_t used_signalled; /* used_next when the driver was interrupted last */
+	/* split: used_next when the driver was interrupted last; packed: places used since then */
+	uint16_t used_signalled;
 	uint16_t used_signalled_valid;
 	uint8_t avail_wrap; /* packed: wrap counters */
 	uint8_t used_wrap;
