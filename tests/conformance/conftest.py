@@ -88,6 +88,8 @@ class Function:
             sock.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "debug.fault",
                                      "params": params}).encode() + b"\n")
             answer = json.loads(sock.makefile().readline())
+        if answer.get("error", {}).get("code") == -32601:  # method not found
+            pytest.skip("needs a build with -Dfaults=true")
         assert "error" not in answer, answer
 
     def idle(self):
