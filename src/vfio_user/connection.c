@@ -313,7 +313,10 @@ static void connection_message(struct connection *conn, size_t size)
 	}
 	if (!connection_make_room(conn, req.reply_max))
 		return;
-	/* The device acts on what was written from the loop; the memory must be there until then. */
+	/*
+	 * The device acts on what was written from the loop, and then the memory must still be
+	 * there: what it queued runs before what is queued now.
+	 */
 	if (!err && req.command == VFIO_USER_DMA_UNMAP && conn->wrote) {
 		connection_run_again(conn);
 		return;
@@ -348,6 +351,7 @@ static void connection_work(struct loop_work *work)
 
 	connection_enter(conn);
 	conn->again = false;
+	conn->wrote = false;
 	connection_run(conn, false);
 	connection_leave(conn);
 }
@@ -364,7 +368,6 @@ static void connection_run(struct connection *conn, bool receive)
 	unsigned int budget = CONNECTION_BUDGET;
 	size_t size;
 
-	conn->wrote = false;
 	while (connection_ready(conn) && !conn->again) {
 		if (connection_next(conn, &size)) {
 			if (!budget--) {

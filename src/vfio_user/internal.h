@@ -57,7 +57,7 @@ struct connection {
 	struct vfio_access access; /* .data of a read points into tx, behind tx_len */
 	struct vfio_wait wait;
 
-	bool wrote;              /* in this turn: the device may have something to do in the loop */
+	bool wrote; /* since `work` ran: the device may have something to do in the loop */
 	struct loop_work work;   /* messages are left over from this turn ... */
 	bool again;              /* ... and it is queued */
 	struct loop_timer timer; /* VERSION, or the I/O that UNMAP and RESET wait for */

@@ -32,6 +32,7 @@ struct fixture {
 	int fds_before; /* open descriptors of this process, without clients */
 	unsigned int drained;
 	struct vfio_wait wait;
+	struct loop_work work;
 	uint16_t id;
 };
 

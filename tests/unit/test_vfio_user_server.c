@@ -254,6 +254,50 @@ static void test_late_unmap_and_reset(void **state)
 	detach(f, fd);
 }
 
+static void finish_in_work(struct loop_work *work)
+{
+	stub_finish(container_of(work, struct fixture, work)->vdev, 0);
+}
+
+/*
+ * A write has its effect when the loop comes to it, and needs the memory that was there when it was
+ * made: in one piece with the UNMAP, or if the UNMAP comes as soon as the write was answered.
+ */
+static void test_unmap_after_write(void **state)
+{
+	struct fixture *f = *state;
+	struct vfio_user_dma_map map = { .argsz = 32, .flags = 1, .size = 0x1000 };
+	struct vfio_user_dma_unmap unmap = { .argsz = 24, .size = 0x1000 };
+	struct vfio_user_region_access a = { .count = 1 };
+	uint8_t w[17] = { 0 }, batch[128];
+	size_t len;
+	int fd = attach(f);
+
+	f->vdev->loop = f->loop;
+	memcpy(w, &a, sizeof(a));
+	for (unsigned int late = 0; late < 2; late++) {
+		assert_int_equal(command(f, fd, VFIO_USER_DMA_MAP, &map, sizeof(map)), 0);
+		f->vdev->late_access = late;
+		len = put(batch, 1, VFIO_USER_REGION_WRITE, VFIO_USER_FLAG_NO_REPLY, w, sizeof(w));
+		if (late) {
+			assert_int_equal(send(fd, batch, len, 0), len);
+			assert_int_equal(loop_step(f->loop, 0), 0);
+			/* It is done, and has its effect in the next round of work. */
+			loop_work_queue(f->loop, &f->work, finish_in_work);
+			assert_int_equal(loop_step(f->loop, 0), 0);
+			assert_int_equal(f->vdev->effects_pending, 1);
+			len = 0;
+		}
+		len += put(batch + len, ++f->id, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap));
+		assert_int_equal(send(fd, batch, len, 0), len);
+		step(f);
+		assert_int_equal(reply(f, fd, VFIO_USER_DMA_UNMAP, batch, sizeof(batch)), 24);
+		assert_int_equal(f->vdev->effects, late + 1);
+		assert_int_equal(f->vdev->too_early, 0);
+	}
+	detach(f, fd);
+}
+
 /* A region access that never ends, and one that the device gave up on. */
 static void test_too_late_access(void **state)
 {
@@ -416,6 +460,7 @@ int main(void)
 		TEST(test_no_reply),
 		TEST(test_late_access),
 		TEST(test_late_unmap_and_reset),
+		TEST(test_unmap_after_write),
 		TEST(test_too_late_access),
 		TEST(test_gone_while_busy),
 		TEST(test_close_succession),

@@ -85,10 +85,22 @@ int vfio_device_irq_info(struct vfio_device *vdev, uint32_t index, struct vfio_i
 	return 0;
 }
 
+static void effect(struct loop_work *work)
+{
+	struct vfio_device *vdev = container_of(work, struct vfio_device, effect);
+
+	vdev->effects += vdev->effects_pending;
+	vdev->effects_pending = 0;
+}
+
 static void access_now(struct vfio_device *vdev, struct vfio_access *access)
 {
 	uint8_t *mem = access->region == VFIO_PCI_CONFIG_REGION_INDEX ? vdev->config : vdev->bar;
 
+	if (access->write && vdev->loop) {
+		vdev->effects_pending++;
+		loop_work_queue(vdev->loop, &vdev->effect, effect);
+	}
 	if (access->write)
 		memcpy(mem + access->offset, access->data, access->count);
 	else
@@ -157,6 +169,8 @@ int vfio_device_dma_map(struct vfio_device *vdev, uint64_t iova, uint64_t size, 
 int vfio_device_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t size,
 			  struct vfio_wait *wait)
 {
+	if (vdev->effects_pending)
+		vdev->too_early++;
 	for (size_t i = 0; i < vdev->nmaps; i++) {
 		if (vdev->maps[i].iova != iova || vdev->maps[i].size != size)
 			continue;

@@ -6,6 +6,7 @@
 #ifndef RIDGE_TEST_VFIO_USER_STUB_H
 #define RIDGE_TEST_VFIO_USER_STUB_H
 
+#include "base/loop.h"
 #include "vfio/vfio.h"
 
 #define STUB_REGIONS  9
@@ -29,6 +30,7 @@ struct vfio_device {
 	bool late_unmap;
 	bool late_reset;
 	bool late_close;
+	struct loop *loop; /* NULL, or where a write has an effect later, as a notification has */
 
 	/* what is under way */
 	struct vfio_access *access;
@@ -42,6 +44,10 @@ struct vfio_device {
 	unsigned int closes;
 	unsigned int resets;
 	unsigned int accesses;
+	unsigned int effects;         /* of writes, that happened */
+	unsigned int effects_pending; /* ... and that are queued */
+	unsigned int too_early;       /* unmaps while there were some */
+	struct loop_work effect;
 	struct stub_map maps[STUB_MAPS];
 	size_t nmaps;
 	struct vfio_irqs irqs;     /* the last; without its pointers */
