@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/watchdog.h"
+
 #define LOOP_BATCH 64 /* descriptors handled per epoll_wait() */
 
 struct loop {
@@ -228,9 +230,11 @@ int loop_step(struct loop *loop, int timeout_ms)
 {
 	int n;
 
+	watchdog_sleep();
 	n = epoll_wait(loop->epfd, loop->ready, LOOP_BATCH, sleep_time(loop, timeout_ms));
 	if (n < 0 && errno != EINTR)
 		return -errno;
+	watchdog_wake();
 	loop->nready = n < 0 ? 0 : n;
 	for (int i = 0; i < loop->nready; i++) {
 		struct loop_fd *lfd = loop->ready[i].data.ptr;

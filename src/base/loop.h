@@ -2,10 +2,10 @@
 /*
  * The event loop of both daemons: one thread, one epoll.
  *
- * An iteration runs: descriptors that are ready, timers that are due, then deferred work until none
- * is left (work may queue more work; each item runs once per time it was queued), then the hooks
- * that want to run before sleeping (submission of io_uring entries). With nothing to do the process
- * sleeps in epoll_wait() without a timeout.
+ * An iteration runs: descriptors that are ready, timers that are due, then the deferred work that
+ * was queued until then (what it queues itself runs in the next iteration, without a sleep), then
+ * the hooks that want to run before sleeping (submission of io_uring entries). With nothing to do
+ * the process sleeps in epoll_wait() without a timeout.
  *
  * All objects (loop_fd, loop_timer, loop_work, loop_hook) are embedded in what they belong to and
  * may be removed, or freed after removal, from any callback.

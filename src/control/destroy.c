@@ -65,7 +65,8 @@ static void destroy_done(struct ipc_request *request, struct ipc_reply *reply)
 	struct destroy *d = one->destroy;
 	struct error e;
 
-	if (reply->event == IPC_DONE && !reply->error) {
+	/* One that the PF process does not have is gone as well. */
+	if (reply->event == IPC_DONE && (!reply->error || reply->error == -ENOENT)) {
 		log_info("destroy %s (%s)", one->name, one->who);
 		function_free(one->fn);
 		if (d)

@@ -85,31 +85,57 @@ static void function_take_fds(struct function *fn, const struct ipc_function_inf
 	}
 }
 
-static void function_listed(struct pf *pf, const struct ipc_function_info *info,
+static void function_settle(struct function *fn, const struct ipc_function_info *info,
+			    struct ipc_reply *reply)
+{
+	struct error e;
+
+	if (function_update(fn, info))
+		return;
+	function_take_fds(fn, info, reply);
+	fn->seen = true;
+	/* One whose creation went down with the connection failed for its caller. */
+	if (fn->phase != FUNCTION_CREATING)
+		fn->phase = FUNCTION_READY;
+	if (info->fds & IPC_FD_LISTEN)
+		runtime_socket(fn->pf->ctl->runtime_dir, "functions", info->name, fn->socket,
+			       sizeof(fn->socket), &e);
+	else
+		function_unlink_socket(fn);
+}
+
+static void function_listed(struct pf *pf, const struct ipc_function_info *info, bool only_new,
 			    struct ipc_reply *reply)
 {
 	struct function *fn;
-	struct error e;
 
 	if (!function_info_ok(info)) {
 		log_err("PF %s lists a function that makes no sense", pf->name);
 		return;
 	}
 	fn = registry_function(pf->ctl, info->name);
+	if (fn && only_new)
+		return;
 	if (!fn || fn->pf != pf)
 		fn = function_found(pf, info);
-	if (!fn || function_update(fn, info))
-		return;
-	function_take_fds(fn, info, reply);
-	/* One whose creation went down with the connection failed for its caller. */
-	if (fn->phase != FUNCTION_CREATING)
-		fn->phase = FUNCTION_READY;
-	fn->seen = true;
-	if (info->fds & IPC_FD_LISTEN)
-		runtime_socket(pf->ctl->runtime_dir, "functions", info->name, fn->socket,
-			       sizeof(fn->socket), &e);
-	else
-		function_unlink_socket(fn);
+	if (fn)
+		function_settle(fn, info, reply);
+}
+
+static void look_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+
+	if (reply->event == IPC_PART && info)
+		function_listed(request->owner, info, true, reply);
+}
+
+void inventory_look(struct pf *pf)
+{
+	struct ipc_function_list list = { .flags = IPC_LIST_FDS };
+
+	ipc_link_send(&pf->link, IPC_FUNCTION_LIST, &list, sizeof(list), NULL, 0,
+		      IPC_DEADLINE_READ_MS, look_done, pf);
 }
 
 static void list_done(struct ipc_request *request, struct ipc_reply *reply)
@@ -120,7 +146,7 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 
 	if (reply->event == IPC_PART) {
 		if (info)
-			function_listed(pf, info, reply);
+			function_listed(pf, info, false, reply);
 		return;
 	}
 	if (reply->event != IPC_DONE)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "control/inventory.h"
 #include "control/pf_process.h"
 
 struct query {
@@ -22,6 +24,8 @@ struct query_part {
 	struct query *query; /* NULL: answered already */
 	struct control *ctl;
 	char pf[IPC_NAME_MAX];
+	bool again;   /* it was sent once more already */
+	bool unknown; /* the PF process has a function that we do not know */
 };
 
 static void query_answer(struct query *q)
@@ -52,36 +56,58 @@ static void query_put(struct query *q)
 	free(q);
 }
 
-static void part_take(struct query_part *part, const struct ipc_reply *reply, uint16_t type)
+static void part_function(struct query_part *part, struct pf *pf,
+			  const struct ipc_function_info *info)
 {
-	struct pf *pf = registry_pf(part->ctl, part->pf);
+	struct function *fn;
 
-	if (!pf)
+	if (!function_info_ok(info))
 		return;
-	if (type == IPC_PF_INFO) {
-		const struct ipc_pf_info *info = ipc_reply_body(reply, sizeof(*info));
+	fn = registry_function(part->ctl, info->name);
+	if (!fn)
+		part->unknown = true;
+	else if (fn->pf == pf && fn->phase == FUNCTION_READY)
+		function_update(fn, info);
+}
 
-		if (info)
-			pf_update(pf, info);
-	} else {
-		const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
-		struct function *fn = info && function_info_ok(info)
-					      ? registry_function(part->ctl, info->name)
-					      : NULL;
+static void part_take(struct query_part *part, struct pf *pf, const struct ipc_reply *reply,
+		      uint16_t type)
+{
+	const struct ipc_function_info *function = ipc_reply_body(reply, sizeof(*function));
+	const struct ipc_pf_info *info = ipc_reply_body(reply, sizeof(*info));
+	struct function *fn;
 
-		if (fn && fn->pf == pf && fn->phase == FUNCTION_READY)
-			function_update(fn, info);
+	if (type == IPC_PF_INFO && info)
+		pf_update(pf, info);
+	else if (type != IPC_PF_INFO && function)
+		part_function(part, pf, function);
+	if (type != IPC_FUNCTION_INFO || reply->event != IPC_DONE || reply->error != -ENOENT)
+		return;
+	fn = registry_function(part->ctl, part->query ? part->query->name : "");
+	if (fn && fn->pf == pf && fn->phase == FUNCTION_READY) {
+		log_warn("PF %s does not have %s any more", pf->name, function_name(fn));
+		function_free(fn);
 	}
 }
 
+static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const void *body,
+		       size_t len, bool again);
+
 static void part_done(struct ipc_request *request, struct ipc_reply *reply)
 {
+	static const struct ipc_function_list list = { 0 };
 	struct query_part *part = request->owner;
+	struct pf *pf = registry_pf(part->ctl, part->pf);
 	struct query *q = part->query;
 
-	part_take(part, reply, request->type);
+	if (pf)
+		part_take(part, pf, reply, request->type);
 	if (reply->event == IPC_PART)
 		return;
+	if (q && pf && part->unknown && !part->again) {
+		inventory_look(pf);
+		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list), true);
+	}
 	part->query = NULL;
 	if (reply->event != IPC_LATE)
 		free(part);
@@ -94,7 +120,7 @@ static void part_done(struct ipc_request *request, struct ipc_reply *reply)
 }
 
 static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const void *body,
-		       size_t len)
+		       size_t len, bool again)
 {
 	struct query_part *part;
 
@@ -103,6 +129,7 @@ static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const
 	if (!part)
 		return;
 	part->query = q;
+	part->again = again;
 	q->pending++;
 	part->ctl = q->ctl;
 	memcpy(part->pf, pf->name, sizeof(part->pf));
@@ -138,7 +165,7 @@ void query_function(struct control *ctl, struct function *fn, struct jsonrpc_cal
 		return;
 	snprintf(name.name, sizeof(name.name), "%s", function_name(fn));
 	memcpy(q->name, name.name, sizeof(q->name));
-	query_send(q, fn->pf, IPC_FUNCTION_INFO, &name, sizeof(name));
+	query_send(q, fn->pf, IPC_FUNCTION_INFO, &name, sizeof(name), false);
 	query_put(q);
 }
 
@@ -194,8 +221,7 @@ void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
 		return;
 	q->render = functions_json;
 	list_for_each (pf, &ctl->pfs, node)
-		if (pf->nfunctions)
-			query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list));
+		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list), false);
 	query_put(q);
 }
 
@@ -208,6 +234,6 @@ void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json
 		return;
 	q->render = pfs_json;
 	list_for_each (pf, &ctl->pfs, node)
-		query_send(q, pf, IPC_PF_INFO, NULL, 0);
+		query_send(q, pf, IPC_PF_INFO, NULL, 0, false);
 	query_put(q);
 }

@@ -77,29 +77,23 @@ static const struct argp argp_table = {
 	       "ridged finds them. `ridge shutdown' ends everything.",
 };
 
-struct leftovers {
-	struct control *ctl;
-	bool complete; /* every PF process said what it has */
-};
-
-/* A socket of a function that nobody has. */
+/* A socket of a function that nobody has, unless a PF process has it without our knowing yet. */
 static void leftover(void *arg, const char *name)
 {
-	const struct leftovers *l = arg;
+	struct control *ctl = arg;
 	char path[SOCKET_PATH_MAX];
 	struct error e;
 
-	if (registry_function(l->ctl, name) ||
-	    runtime_socket(l->ctl->runtime_dir, "functions", name, path, sizeof(path), &e))
+	if (registry_function(ctl, name) ||
+	    runtime_socket(ctl->runtime_dir, "functions", name, path, sizeof(path), &e) ||
+	    socket_listening(path))
 		return;
-	log_warn("%s: no function has this socket%s", path, l->complete ? "; removing it" : "");
-	if (l->complete)
-		unlink(path);
+	log_warn("%s: no function has this socket; removing it", path);
+	unlink(path);
 }
 
 static void daemon_ready(struct daemon *d)
 {
-	struct leftovers l = { .ctl = &d->ctl, .complete = true };
 	unsigned npfs = 0, nfunctions = 0;
 	struct pf *pf;
 
@@ -107,10 +101,8 @@ static void daemon_ready(struct daemon *d)
 	list_for_each (pf, &d->ctl.pfs, node) {
 		npfs++;
 		nfunctions += pf->nfunctions;
-		if (pf->phase == PF_STARTING)
-			l.complete = false;
 	}
-	runtime_each(d->ctl.runtime_dir, "functions", leftover, &l);
+	runtime_each(d->ctl.runtime_dir, "functions", leftover, &d->ctl);
 	if (server_start(d->ctl.server)) {
 		log_err("the control socket cannot be watched");
 		loop_stop(d->ctl.loop);

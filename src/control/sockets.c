@@ -76,6 +76,25 @@ int socket_listen(const char *path, int type, int backlog, const struct socket_a
 	return 0;
 }
 
+bool socket_listening(const char *path)
+{
+	FILE *list = fopen("/proc/net/unix", "re");
+	char *line = NULL;
+	bool found = false;
+	size_t size = 0;
+
+	while (list && !found && getline(&line, &size, list) > 0) {
+		char *name = strchr(line, '/');
+
+		line[strcspn(line, "\n")] = '\0';
+		found = name && !strcmp(name, path);
+	}
+	free(line);
+	if (list)
+		fclose(list);
+	return found;
+}
+
 int socket_connect(const char *path, int type, int *out)
 {
 	struct sockaddr_un address;

@@ -6,6 +6,7 @@
 #ifndef RIDGE_CONTROL_SOCKETS_H
 #define RIDGE_CONTROL_SOCKETS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "control/error.h"
@@ -25,6 +26,12 @@ struct socket_access {
  */
 int socket_listen(const char *path, int type, int backlog, const struct socket_access *access,
 		  int *fd, struct error *e);
+
+/*
+ * Whether a process listens on the stream socket at path, or is about to be given it, as the kernel
+ * lists it: a connection to find out would be one too many for a VMM's socket.
+ */
+bool socket_listening(const char *path);
 
 /*
  * Connects a non-blocking socket. Returns 0 or the negative errno of connect(): -ECONNREFUSED when

@@ -21,12 +21,8 @@ static void blk_process(struct virtio_device *dev, struct virtq *vq)
 	struct virtq_chain chain;
 
 	blk->size_checked = false;
-	for (int i = 0; i < BLK_REQUESTS_MAX; i++) {
-		if (!virtio_device_pop(dev, vq, &chain))
-			return;
+	while (virtio_device_pop(dev, vq, &chain))
 		blk_request_start(blk, vq, &chain);
-	}
-	virtio_device_notify_again(dev, vq);
 }
 
 static int image_size(int fd, uint64_t *bytes)

@@ -35,14 +35,13 @@
 #define SECTOR_SHIFT 9
 #define SECTOR_SIZE  (1u << SECTOR_SHIFT)
 
-#define BLK_REQUESTS_MAX 64         /* taken in one go */
-#define BLK_PIECE_MAX    (1u << 20) /* bytes moved by one operation */
-#define BLK_BOUNCES_MAX  16         /* of one function */
-#define ZEROES_IOVS      16         /* of 64 KiB of zeroes each */
-#define BLK_RANGES_MAX   64         /* of one discard or write zeroes request */
-#define BLK_RANGE_MAX    (1u << 21) /* sectors of one range: 1 GiB */
-#define BLK_SIZE_MAX     (4u << 20) /* bytes of one data segment */
-#define BLK_SEG_MAX      254        /* data segments of one request, at most */
+#define BLK_PIECE_MAX   (1u << 20) /* bytes moved by one operation */
+#define BLK_BOUNCES_MAX 16         /* of one function */
+#define ZEROES_IOVS     16         /* of 64 KiB of zeroes each */
+#define BLK_RANGES_MAX  64         /* of one discard or write zeroes request */
+#define BLK_RANGE_MAX   (1u << 21) /* sectors of one range: 1 GiB */
+#define BLK_SIZE_MAX    (4u << 20) /* bytes of one data segment */
+#define BLK_SEG_MAX     254        /* data segments of one request, at most */
 
 struct blk {
 	struct virtio_device dev;

@@ -6,14 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one queue may do before others get their turn, in frames copied. */
-#define TX_BUDGET 64
-
 /* --- sending --- */
 
 static bool gso_ok(const struct virtio_device *dev, const struct virtio_net_hdr *hdr)
 {
 	uint8_t type = hdr->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+	uint16_t mss = le16toh(hdr->gso_size);
 
 	if ((hdr->gso_type & VIRTIO_NET_HDR_GSO_ECN) &&
 	    !virtio_device_has(dev, VIRTIO_NET_F_HOST_ECN))
@@ -22,9 +20,9 @@ static bool gso_ok(const struct virtio_device *dev, const struct virtio_net_hdr 
 	case VIRTIO_NET_HDR_GSO_NONE:
 		return true;
 	case VIRTIO_NET_HDR_GSO_TCPV4:
-		return virtio_device_has(dev, VIRTIO_NET_F_HOST_TSO4) && hdr->gso_size;
+		return virtio_device_has(dev, VIRTIO_NET_F_HOST_TSO4) && mss >= NET_MSS_MIN;
 	case VIRTIO_NET_HDR_GSO_TCPV6:
-		return virtio_device_has(dev, VIRTIO_NET_F_HOST_TSO6) && hdr->gso_size;
+		return virtio_device_has(dev, VIRTIO_NET_F_HOST_TSO6) && mss >= NET_MSS_MIN;
 	default:
 		return false;
 	}
@@ -89,16 +87,13 @@ static unsigned int send_chain(struct net *net, const struct virtq_chain *chain)
 static void send_queue(struct net *net, struct virtq *vq)
 {
 	struct virtq_chain chain;
-	unsigned int cost = 0;
 
-	while (cost < TX_BUDGET) {
-		if (!virtio_device_pop(&net->dev, vq, &chain))
-			return;
-		cost += send_chain(net, &chain);
+	while (virtio_device_pop(&net->dev, vq, &chain)) {
+		/* One copy is what the chain itself cost. */
+		virtio_device_charge(&net->dev, send_chain(net, &chain) - 1);
 		virtio_device_complete(&net->dev, vq, chain.head, 0, chain.segs,
 				       (size_t)(chain.nout + chain.nin));
 	}
-	virtio_device_notify_again(&net->dev, vq);
 }
 
 /* --- control --- */

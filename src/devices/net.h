@@ -25,6 +25,7 @@
 #define NET_FRAME_MIN 14
 #define NET_HEAD      64
 #define NET_PAIRS_MAX 32
+#define NET_MSS_MIN   48 /* bytes; Linux's own limit. Less would be many segments of nothing */
 
 #define NET_MAC_TABLE_MAX 64 /* addresses in each of a guest's two filter tables */
 
@@ -120,8 +121,8 @@ static inline size_t net_header_len(const struct virtio_device *dev)
 		       : sizeof(struct virtio_net_hdr);
 }
 
-/* Gives a frame to the guest, or counts why not. */
-void net_receive(struct virtio_device *dev, const struct net_frame *frame);
+/* Gives a frame to the guest, or counts why not. Returns how many copies it took, at least 1. */
+unsigned int net_receive(struct virtio_device *dev, const struct net_frame *frame);
 /* Whether the guest has any receive buffer. */
 bool net_can_receive(struct virtio_device *dev);
 /* What the guest accepts: a subset of VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN}, as bits. */
@@ -146,7 +147,8 @@ bool net_filter(const struct net *net, const struct net_frame *frame);
 bool net_offload_fits(const struct net_frame *frame, uint32_t offloads);
 /*
  * Does in software what the receiver can't: completes checksums, cuts TCP segments. Calls
- * deliver() for each resulting frame; 0 or -EINVAL for a frame that can't be understood.
+ * deliver() for each resulting frame; returns how many, or -EINVAL for a frame that can't be
+ * understood.
  */
 int net_offload_apply(const struct net_frame *frame, uint32_t offloads,
 		      void (*deliver)(void *ctx, const struct net_frame *frame), void *ctx);

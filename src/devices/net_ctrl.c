@@ -119,6 +119,8 @@ static uint8_t mac_command(struct net *net, const struct command *cmd)
 		return VIRTIO_NET_ERR;
 	memcpy(net->state->mac, cmd->data, 6);
 	memcpy(net->config.mac, cmd->data, 6);
+	if (net->backend && net->backend->ops->receiver_changed)
+		net->backend->ops->receiver_changed(net->backend);
 	return VIRTIO_NET_OK;
 }
 

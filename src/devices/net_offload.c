@@ -169,7 +169,7 @@ static int segment(const uint8_t *data, uint32_t len, uint16_t mss,
 		deliver(ctx, &f);
 	}
 	free(out);
-	return 0;
+	return number;
 }
 
 int net_offload_apply(const struct net_frame *f, uint32_t offloads,
@@ -177,7 +177,7 @@ int net_offload_apply(const struct net_frame *f, uint32_t offloads,
 {
 	uint8_t *data = malloc(f->len);
 	uint32_t at = 0;
-	int err = 0;
+	int made = 1;
 
 	(void)offloads;
 	if (!data)
@@ -187,7 +187,7 @@ int net_offload_apply(const struct net_frame *f, uint32_t offloads,
 		at += (uint32_t)f->iov[i].iov_len;
 	}
 	if (gso(f)) {
-		err = segment(data, f->len, le16toh(f->hdr.gso_size), deliver, ctx);
+		made = segment(data, f->len, le16toh(f->hdr.gso_size), deliver, ctx);
 	} else {
 		struct iovec iov = { .iov_base = data, .iov_len = f->len };
 		struct net_frame whole = { .iov = &iov, .niov = 1, .len = f->len };
@@ -197,5 +197,5 @@ int net_offload_apply(const struct net_frame *f, uint32_t offloads,
 		deliver(ctx, &whole);
 	}
 	free(data);
-	return err;
+	return made;
 }

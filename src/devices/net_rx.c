@@ -205,23 +205,27 @@ uint16_t net_flow_pair(const struct net_frame *f, uint16_t pairs)
 	return (uint16_t)(hash % pairs);
 }
 
-void net_receive(struct virtio_device *dev, const struct net_frame *f)
+unsigned int net_receive(struct virtio_device *dev, const struct net_frame *f)
 {
 	struct net *net = net_of(dev);
+	int copies = 1;
 
 	if (net->state->link_down ||
 	    (!dev->state->legacy && !(dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK))) {
 		counter_inc(dev->counters, drop_link);
-		return;
+		return 1;
 	}
 	if (!net_filter(net, f)) {
 		counter_inc(dev->counters, drop_filter);
-		return;
+		return 1;
 	}
 	if (net_offload_fits(f, net->state->offloads))
 		deliver(net, f);
-	else if (net_offload_apply(f, net->state->offloads, deliver, net))
+	else
+		copies = net_offload_apply(f, net->state->offloads, deliver, net);
+	if (copies < 0)
 		counter_inc(dev->counters, drop_malformed);
+	return copies < 1 ? 1 : (unsigned int)copies;
 }
 
 bool net_can_receive(struct virtio_device *dev)

@@ -9,8 +9,7 @@
 
 #include "devices/devices.h"
 
-#define RNG_BYTES_MAX    4096 /* of one buffer */
-#define RNG_REQUESTS_MAX 64   /* in one go */
+#define RNG_BYTES_MAX 4096 /* of one buffer */
 
 struct rng {
 	struct virtio_device dev;
@@ -31,17 +30,13 @@ static void rng_process(struct virtio_device *dev, struct virtq *vq)
 {
 	struct virtq_chain chain;
 
-	for (int i = 0; i < RNG_REQUESTS_MAX; i++) {
-		uint32_t n;
+	while (virtio_device_pop(dev, vq, &chain)) {
+		uint32_t n = fill(&chain);
 
-		if (!virtio_device_pop(dev, vq, &chain))
-			return;
-		n = fill(&chain);
 		counter_add(dev->counters, read_bytes, n);
 		virtio_device_complete(dev, vq, chain.head, n, chain.segs,
 				       (size_t)(chain.nout + chain.nin));
 	}
-	virtio_device_notify_again(dev, vq);
 }
 
 static void rng_destroy(struct virtio_device *dev)

@@ -4,6 +4,7 @@
  * Nothing is read while the guest has no buffers: the kernel's queue holds what comes meanwhile.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,8 +138,8 @@ static int tap_make(struct loop *loop, int fd, uint32_t events, struct tap **out
 	struct tap *tap;
 	int err;
 
-	if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 || ioctl(fd, TUNSETVNETLE, &little) < 0 ||
-	    ioctl(fd, TUNSETOFFLOAD, 0) < 0)
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
+	    ioctl(fd, TUNSETVNETLE, &little) < 0 || ioctl(fd, TUNSETOFFLOAD, 0) < 0)
 		return -errno;
 	tap = calloc(1, sizeof(*tap));
 	if (!tap)
@@ -157,7 +158,7 @@ static int tap_make(struct loop *loop, int fd, uint32_t events, struct tap **out
 
 int tap_new(struct loop *loop, int fd, struct net_backend **be)
 {
-	struct tap *tap;
+	struct tap *tap = NULL;
 	/* Nothing is read before the guest has buffers. */
 	int err = tap_make(loop, fd, 0, &tap);
 
@@ -170,7 +171,7 @@ int tap_new_for(struct loop *loop, int fd,
 		void (*receive)(void *ctx, const struct net_frame *frame), void *ctx,
 		struct net_backend **be)
 {
-	struct tap *tap;
+	struct tap *tap = NULL;
 	int err = tap_make(loop, fd, EPOLLIN, &tap);
 
 	if (err)

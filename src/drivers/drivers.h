@@ -33,6 +33,9 @@ struct function_host {
 struct probe_wait {
 	void (*done)(struct probe_wait *wait, int result, struct vfio_device *vdev,
 		     const char *why);
+	/* While a probe is under way: ends it without done(). The driver's; NULL otherwise. */
+	void (*cancel)(struct probe_wait *wait);
+	void *driver; /* the driver's own */
 };
 
 struct function_driver {

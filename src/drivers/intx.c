@@ -70,8 +70,21 @@ void vvp_intx_changed(struct virtio_vfio_pci *vvp, bool on)
 		   make_eventfd(vvp, VVP_VECTOR_QUEUE, on_queue_vector)))
 		on = false;
 	vvp->intx_on = on;
+	vvp_intx_clear(vvp);
 	for (uint16_t v = 0; v < 2; v++)
 		pa->ops->irq_bind(pa, v, on ? vvp->intx_eventfd[v] : -1);
+}
+
+void vvp_intx_clear(struct virtio_vfio_pci *vvp)
+{
+	uint64_t count;
+
+	for (int i = 0; i < 2; i++)
+		if (vvp->intx_eventfd[i] >= 0 &&
+		    read(vvp->intx_eventfd[i], &count, sizeof(count)) < 0)
+			continue; /* nothing was pending */
+	vvp->vdev.state->isr = 0;
+	vfio_intx_set(&vvp->vdev, false);
 }
 
 uint8_t vvp_intx_read_isr(struct virtio_vfio_pci *vvp)
@@ -101,6 +114,8 @@ bool vvp_intx_modern_access(struct virtio_vfio_pci *vvp, struct vfio_access *a)
 	if (at == COMMON(queue_enable))
 		virtio_region_write(pa, &vvp->layout.common, COMMON(queue_msix_vector), 2,
 				    VVP_VECTOR_QUEUE);
+	else if (at == COMMON(device_status) && !a->data[0])
+		vvp_intx_clear(vvp);
 	else if (at == COMMON(device_status) && (a->data[0] & VIRTIO_CONFIG_S_DRIVER_OK))
 		virtio_region_write(pa, &vvp->layout.common, COMMON(msix_config), 2,
 				    VVP_VECTOR_CONFIG);

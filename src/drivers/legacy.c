@@ -102,6 +102,8 @@ static void step_done(struct pf_cmd *cmd)
 		end(vvp, resets(vvp, a) ? -ETIMEDOUT : 0);
 		return;
 	}
+	if (vvp->intx_on && resets(vvp, a))
+		vvp_intx_clear(vvp);
 	if (!a->write && (cmd->error || cmd->result_len < vvp->step))
 		memset(a->data + vvp->done, 0xff, vvp->step);
 	vvp->done += vvp->step;

@@ -51,10 +51,16 @@ static void vvp_on_intx(struct vfio_device *vdev, bool on)
 	vvp_intx_changed(vvp_of(vdev), on);
 }
 
+static void vvp_was_reset(struct vfio_device *vdev)
+{
+	vvp_intx_clear(vvp_of(vdev));
+}
+
 static const struct vfio_device_ops vvp_ops = {
 	.bar_access = vvp_bar_access,
 	.abandon = vvp_abandon,
 	.intx_changed = vvp_on_intx,
+	.was_reset = vvp_was_reset,
 };
 
 static void vvp_free(struct virtio_vfio_pci *vvp)
@@ -106,6 +112,7 @@ static void on_notify_info(struct pf_cmd *cmd)
 	struct probe_wait *wait = vvp->probe;
 
 	vvp->cmd_busy = false;
+	wait->cancel = NULL;
 	if (cmd->error) {
 		probe_failed(vvp, cmd->error,
 			     cmd->error == -ETIMEDOUT ? "the PF's admin queue does not answer"
@@ -114,6 +121,15 @@ static void on_notify_info(struct pf_cmd *cmd)
 	}
 	choose_notify(vvp, cmd->result_len);
 	wait->done(wait, 0, &vvp->vdev, NULL);
+}
+
+static void vvp_probe_cancel(struct probe_wait *wait)
+{
+	struct virtio_vfio_pci *vvp = wait->driver;
+
+	vvp_legacy_abandon(vvp);
+	vfio_device_destroy(&vvp->vdev);
+	vvp_free(vvp);
 }
 
 static void vvp_make_identity(struct virtio_vfio_pci *vvp, struct vfio_identity *id)
@@ -174,6 +190,8 @@ static void vvp_probe(const struct function_host *host, struct probe_wait *wait)
 		.done = on_notify_info,
 	};
 	vvp->cmd_busy = true;
+	wait->cancel = vvp_probe_cancel;
+	wait->driver = vvp;
 	counter_inc(host->counters, admin_own);
 	pf_channel_submit(host->channel, &vvp->cmd, VVP_DEADLINE_MS);
 }

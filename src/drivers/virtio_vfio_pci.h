@@ -73,6 +73,8 @@ uint32_t vvp_legacy_bar_size(uint32_t config_len);
 int vvp_intx_init(struct virtio_vfio_pci *vvp);
 void vvp_intx_destroy(struct virtio_vfio_pci *vvp);
 void vvp_intx_changed(struct virtio_vfio_pci *vvp, bool on);
+/* The device was reset: nothing is pending. */
+void vvp_intx_clear(struct virtio_vfio_pci *vvp);
 /* The guest reads ISR status: it is cleared, and the line goes down. */
 uint8_t vvp_intx_read_isr(struct virtio_vfio_pci *vvp);
 /* A guest that uses the modern registers with INTx: true if the access was answered here. */

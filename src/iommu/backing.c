@@ -67,9 +67,9 @@ unsigned int backing_losses(void)
  * A page fault must not wait for a process, or a server, that the VMM chose: the whole PF would
  * wait with it. F_GET_SEALS works on shmem and hugetlbfs and on nothing else, and never blocks.
  */
-static bool is_memory(int fd)
+static int check_memory(int fd)
 {
-	return fcntl(fd, F_GET_SEALS) >= 0;
+	return fcntl(fd, F_GET_SEALS) < 0 ? -errno : 0;
 }
 
 static int prot_of(int fd)
@@ -132,9 +132,11 @@ int backing_get(int fd, uint64_t offset, uint64_t size, int prot, struct backing
 {
 	struct backing like = { .refs = 1 }, *same;
 	struct stat st;
+	int err;
 
-	if (!is_memory(fd))
-		return -EINVAL;
+	err = check_memory(fd);
+	if (err)
+		return err;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	like.dev = st.st_dev;

@@ -32,6 +32,7 @@ struct iommu_space {
 	size_t nmaps;
 	size_t capacity;
 	unsigned int losses_seen;
+	unsigned int leaving; /* maps that are */
 	bool lost;
 	const char *fault;
 };
@@ -231,6 +232,8 @@ static void map_remove(struct iommu_map *m)
 	memmove(&s->maps[at], &s->maps[at + 1], (s->nmaps - at - 1) * sizeof(*s->maps));
 	s->nmaps--;
 	space_changed(s);
+	if (m->leaving)
+		s->leaving--;
 	map_free(m);
 	if (lost)
 		s->lost = any_lost(s);
@@ -251,6 +254,7 @@ int iommu_unmap(struct iommu_space *s, uint64_t iova, uint64_t size, struct iomm
 		return 0;
 	}
 	m->leaving = true;
+	s->leaving++;
 	m->wait = wait;
 	if (wait)
 		wait->map = m;
@@ -409,6 +413,11 @@ void iommu_unpin(struct iommu_seg *segs, size_t n)
 			wait->done(wait);
 		}
 	}
+}
+
+bool iommu_space_leaving(const struct iommu_space *s)
+{
+	return s->leaving;
 }
 
 bool iommu_space_lost(struct iommu_space *s)

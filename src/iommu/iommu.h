@@ -122,6 +122,9 @@ int iommu_pin(struct iommu_space *space, uint64_t iova, size_t len, int prot,
 	      struct iommu_seg *segs, size_t max);
 void iommu_unpin(struct iommu_seg *segs, size_t n);
 
+/* Whether an unmap waits for what is pinned. */
+bool iommu_space_leaving(const struct iommu_space *space);
+
 /* Whether the memory behind any map of the space was lost since it was mapped. */
 bool iommu_space_lost(struct iommu_space *space);
 

@@ -160,6 +160,7 @@ static int start_device(struct owner *o)
 	if (err)
 		return err;
 	o->pa->ops->config_write(o->pa, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	o->pa->ops->irq_enable(o->pa, true);
 	err = negotiate(o);
 	if (err)
 		return err;

@@ -12,6 +12,7 @@
 #ifndef RIDGE_PCI_ACCESS_H
 #define RIDGE_PCI_ACCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,10 +50,12 @@ struct pci_access_ops {
 	/* Why DMA of this function was refused last, or NULL. A static string. */
 	const char *(*dma_fault)(struct pci_access *pa);
 	/*
-	 * Routes an MSI-X vector to an eventfd (not owned; -1: nowhere) and keeps MSI-X enabled in
-	 * the function as long as any vector is routed. -EINVAL if there is no such vector.
+	 * Routes an MSI-X vector to an eventfd (not owned; -1: nowhere). -EINVAL if there is no
+	 * such vector. Writing to the eventfd must not block.
 	 */
 	int (*irq_bind)(struct pci_access *pa, uint16_t vector, int eventfd);
+	/* Turns MSI-X on or off in the function: messages of vectors without eventfd are lost. */
+	void (*irq_enable)(struct pci_access *pa, bool on);
 };
 
 struct pci_access {
@@ -67,12 +70,16 @@ static inline void pci_reset_cancel(struct pci_reset *reset)
 }
 
 struct pci_upstream;
+struct pci_function;
 
 struct pci_upstream_ops {
 	/* The address space for (rid, pasid), or NULL: every DMA access is refused then. */
 	struct iommu_space *(*dma)(struct pci_upstream *up, uint16_t rid, uint32_t pasid);
 	/* A memory write of 4 bytes that means an interrupt. */
 	void (*msi)(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data);
+	/* A function answers at its RID from now on (-EBUSY: another does), or does not any more. */
+	int (*appeared)(struct pci_upstream *up, struct pci_function *fn);
+	void (*gone)(struct pci_upstream *up, struct pci_function *fn);
 };
 
 struct pci_upstream {

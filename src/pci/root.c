@@ -18,7 +18,6 @@ struct pci_port {
 	struct pci_access access;
 	struct pci_root *root;
 	struct iommu_space *space;
-	uint16_t bound; /* vectors with an eventfd */
 	int eventfd[PCI_MSIX_MAX];
 };
 
@@ -123,19 +122,23 @@ static int root_irq_bind(struct pci_access *pa, uint16_t vector, int eventfd)
 {
 	struct pci_port *port = port_of(pa);
 	struct pci_function *fn = function_of(pa);
-	uint16_t control;
 
-	if (!fn || vector >= fn->msix_vectors)
+	if (vector >= PCI_MSIX_MAX || (fn && vector >= fn->msix_vectors))
 		return -EINVAL;
-	if (port->eventfd[vector] >= 0)
-		port->bound--;
 	port->eventfd[vector] = eventfd;
-	if (eventfd >= 0)
-		port->bound++;
-	control = fn->msix_cap + PCI_MSIX_FLAGS;
-	pci_function_config_write(fn, control, 2, port->bound ? PCI_MSIX_FLAGS_ENABLE : 0);
+	if (!fn)
+		return -EINVAL;
 	program_vector(fn, vector, eventfd >= 0);
 	return 0;
+}
+
+static void root_irq_enable(struct pci_access *pa, bool on)
+{
+	struct pci_function *fn = function_of(pa);
+
+	if (fn && fn->msix_cap)
+		pci_function_config_write(fn, (uint16_t)(fn->msix_cap + PCI_MSIX_FLAGS), 2,
+					  on ? PCI_MSIX_FLAGS_ENABLE : 0);
 }
 
 static const struct pci_access_ops root_access_ops = {
@@ -149,6 +152,7 @@ static const struct pci_access_ops root_access_ops = {
 	.dma_unmap_all = root_dma_unmap_all,
 	.dma_fault = root_dma_fault,
 	.irq_bind = root_irq_bind,
+	.irq_enable = root_irq_enable,
 };
 
 static struct iommu_space *root_dma(struct pci_upstream *up, uint16_t rid, uint32_t pasid)
@@ -168,14 +172,29 @@ static void root_msi(struct pci_upstream *up, uint16_t rid, uint64_t address, ui
 
 	if (!port || address != MSI_ADDRESS || data >= PCI_MSIX_MAX || port->eventfd[data] < 0)
 		return;
-	/* Only a counter that nobody reads can be full: then the event is pending already. */
-	if (write(port->eventfd[data], &one, sizeof(one)) < 0)
-		return;
+	/*
+	 * EAGAIN: the counter is full, so the event is pending. EINTR: whoever owns the other end
+	 * made it block, and the watchdog ended that; it gets no more.
+	 */
+	if (write(port->eventfd[data], &one, sizeof(one)) < 0 && errno != EAGAIN)
+		port->eventfd[data] = -1;
+}
+
+static int root_appeared(struct pci_upstream *up, struct pci_function *fn)
+{
+	return pci_root_plug(container_of(up, struct pci_root, upstream), fn);
+}
+
+static void root_gone(struct pci_upstream *up, struct pci_function *fn)
+{
+	pci_root_unplug(container_of(up, struct pci_root, upstream), fn);
 }
 
 static const struct pci_upstream_ops root_upstream_ops = {
 	.dma = root_dma,
 	.msi = root_msi,
+	.appeared = root_appeared,
+	.gone = root_gone,
 };
 
 int pci_root_new(struct pci_root **out)
@@ -253,9 +272,10 @@ void pci_root_close(struct pci_access *pa)
 	if (!pa)
 		return;
 	port = port_of(pa);
-	for (uint16_t v = 0; port->bound && v < PCI_MSIX_MAX; v++)
-		if (port->eventfd[v] >= 0 && root_irq_bind(pa, v, -1))
-			break; /* the function is gone, and its MSI-X with it */
+	for (uint16_t v = 0; v < PCI_MSIX_MAX; v++)
+		if (port->eventfd[v] >= 0)
+			root_irq_bind(pa, v, -1);
+	root_irq_enable(pa, false);
 	port->root->ports[pa->rid] = NULL;
 	iommu_space_free(port->space);
 	free(port);

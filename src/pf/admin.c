@@ -13,9 +13,8 @@
 #include "virtio/admin.h"
 #include "virtio/legacy.h"
 
-#define COMMANDS_MAX 32  /* taken in one go */
-#define DATA_MAX     512 /* command_specific_data that any of these commands looks at */
-#define RESULT_MAX   64
+#define DATA_MAX   512 /* command_specific_data that any of these commands looks at */
+#define RESULT_MAX 64
 
 /* Waits are for a reset of the member; the chain is the command's until it ends. */
 struct admin_command {
@@ -293,12 +292,10 @@ void pf_admin_process(struct pf *pf, struct virtq *vq)
 	if (pf->stall && vq->index == pf->dev->nqueues - pf->dev->nadmin)
 		return;
 #endif
-	for (int i = 0; i < COMMANDS_MAX; i++) {
+	while (virtio_device_pop(pf->dev, vq, &chain)) {
 		struct admin_command *cmd;
 		struct outcome outcome;
 
-		if (!virtio_device_pop(pf->dev, vq, &chain))
-			return;
 		cmd = command_new(pf, vq, &chain);
 		if (!cmd) {
 			virtio_device_stop(pf->dev, "out of memory", false);
@@ -312,7 +309,6 @@ void pf_admin_process(struct pf *pf, struct virtq *vq)
 		else
 			finish(cmd, outcome);
 	}
-	virtio_device_notify_again(pf->dev, vq);
 }
 
 /* Commands that wait end with the PF's reset; what they waited for goes on without them. */
@@ -335,7 +331,7 @@ void pf_remove_member(struct pf *pf, uint32_t slot)
 	struct admin_command *cmd, *tmp;
 
 	if (slot <= pf->numvfs_enabled)
-		pci_root_unplug(pf->root, &member->vf->fn);
+		pf->upstream->ops->gone(pf->upstream, &member->vf->fn);
 	list_for_each_safe (cmd, tmp, &pf->pending, node) {
 		if (cmd->member != member)
 			continue;

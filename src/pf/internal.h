@@ -21,7 +21,7 @@ struct pf {
 	const struct device_type *type;
 	struct pf_state *state;
 	struct counters counters;
-	struct pci_root *root;
+	struct pci_upstream *upstream;
 	bool strict;
 	uint32_t total_vfs;
 	uint16_t numvfs_enabled; /* what members are plugged in by now; 0: VF Enable is clear */

@@ -39,15 +39,10 @@ static void pf_config_written(struct virtio_pci *vp, uint16_t offset, uint8_t le
 		pf_sriov_written(container_of(vp, struct pf, vp));
 }
 
-/* A PF's reset clears VF Enable and so ends its VFs (PCIe 9.3.3.3.1); they come back reset. */
+/* A PF's reset clears VF Enable and so ends its VFs (PCIe 9.3.3.3.1). */
 static void pf_reset_finished(struct virtio_pci *vp)
 {
-	struct pf *pf = container_of(vp, struct pf, vp);
-
-	pf_sriov_written(pf);
-	for (uint32_t slot = 1; slot <= pf->total_vfs; slot++)
-		if (pf->members[slot].vf)
-			pci_function_reset(&pf->members[slot].vf->fn, NULL);
+	pf_sriov_written(container_of(vp, struct pf, vp));
 }
 
 uint16_t pf_vf_rid(const struct pf *pf, uint32_t slot)
@@ -78,8 +73,8 @@ static int create_device(struct pf *pf, const struct pf_params *p)
 	pf->ops.process = pf_process;
 	pf->ops.reset = pf_reset;
 	pf->dev->ops = &pf->ops;
-	err = virtio_pci_init(&pf->vp, pf->dev, pci_root_upstream(p->root),
-			      &pf->state->function.pci, p->rid, false, p->type->class_code);
+	err = virtio_pci_init(&pf->vp, pf->dev, p->upstream, &pf->state->function.pci, p->rid,
+			      false, p->type->class_code);
 	if (err)
 		virtio_device_destroy(pf->dev);
 	return err;
@@ -96,7 +91,7 @@ int pf_new(const struct pf_params *p, struct pf **out)
 	if (!pf)
 		return -ENOMEM;
 	list_init(&pf->pending);
-	pf->root = p->root;
+	pf->upstream = p->upstream;
 	pf->type = p->type;
 	pf->strict = p->strict;
 	pf->total_vfs = p->total_vfs;
@@ -111,7 +106,7 @@ int pf_new(const struct pf_params *p, struct pf **out)
 	pf_sriov_init(pf);
 	pci_function_seal(&pf->vp.fn);
 	pf_admin_reset(pf);
-	err = pci_root_plug(p->root, &pf->vp.fn);
+	err = pf->upstream->ops->appeared(pf->upstream, &pf->vp.fn);
 	if (err) {
 		virtio_pci_destroy(&pf->vp);
 		goto fail;
@@ -128,7 +123,7 @@ void pf_free(struct pf *pf)
 {
 	if (!pf)
 		return;
-	pci_root_unplug(pf->root, &pf->vp.fn);
+	pf->upstream->ops->gone(pf->upstream, &pf->vp.fn);
 	virtio_pci_destroy(&pf->vp);
 	free(pf->state);
 	free(pf);
@@ -143,7 +138,7 @@ int pf_add_member(struct pf *pf, uint32_t slot, struct virtio_pci *vf)
 	pf->members[slot].vf = vf;
 	pf->members[slot].busy = false;
 	if (slot <= pf->numvfs_enabled)
-		return pci_root_plug(pf->root, &vf->fn);
+		return pf->upstream->ops->appeared(pf->upstream, &vf->fn);
 	return 0;
 }
 

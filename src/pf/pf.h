@@ -17,7 +17,6 @@
 #define RIDGE_PF_PF_H
 
 #include "devices/devices.h"
-#include "pci/root.h"
 #include "virtio/pci.h"
 
 #define PF_ADMIN_QUEUES    2 /* registers; parts and modes */
@@ -35,8 +34,8 @@ struct pf_params {
 	const struct device_type *type;
 	uint32_t total_vfs; /* 1..PF_SLOTS_MAX */
 	struct loop *loop;
-	struct uring *uring;   /* for types that use files */
-	struct pci_root *root; /* where PF and members are plugged in */
+	struct uring *uring;           /* for types that use files */
+	struct pci_upstream *upstream; /* the bus that PF and members appear on */
 	uint16_t rid;
 	/*
 	 * Hold to the letter of virtio 1.3 where Linux needs it otherwise: refuse LIST_QUERY and

@@ -128,12 +128,9 @@ static void learn(struct port *port, uint16_t vlan, const uint8_t *mac, uint64_t
 	list_add_tail(&port->addresses, &a->by_age);
 }
 
-static void port_send(struct port *to, const struct net_frame *f)
+static unsigned int port_send(struct port *to, const struct net_frame *f)
 {
-	if (to->dev)
-		net_receive(to->dev, f);
-	else
-		to->tap->ops->transmit(to->tap, f);
+	return to->dev ? net_receive(to->dev, f) : to->tap->ops->transmit(to->tap, f);
 }
 
 static unsigned int flood(struct port *from, const struct net_frame *f)
@@ -144,8 +141,7 @@ static unsigned int flood(struct port *from, const struct net_frame *f)
 	list_for_each (to, &from->sw->ports, node) {
 		if (to == from)
 			continue;
-		port_send(to, f);
-		copies++;
+		copies += port_send(to, f);
 	}
 	return copies ? copies : 1;
 }
@@ -165,9 +161,7 @@ static unsigned int forward(struct port *from, const struct net_frame *f)
 		a = find(from->sw, vlan, head, now);
 	if (!a)
 		return flood(from, f);
-	if (a->port != from)
-		port_send(a->port, f);
-	return 1;
+	return a->port != from ? port_send(a->port, f) : 1;
 }
 
 static struct port *port_of(struct net_backend *be)
@@ -189,6 +183,14 @@ static void port_attach(struct net_backend *be, struct virtio_device *dev)
 	learn(port, ANY_VLAN, net_mac(dev), loop_now_ns());
 }
 
+/* A function that may change its address did. */
+static void port_receiver_changed(struct net_backend *be)
+{
+	struct port *port = port_of(be);
+
+	learn(port, ANY_VLAN, net_mac(port->dev), loop_now_ns());
+}
+
 static void port_free(struct port *port)
 {
 	while (!list_empty(&port->addresses))
@@ -205,6 +207,7 @@ static void port_destroy(struct net_backend *be)
 static const struct net_backend_ops port_ops = {
 	.transmit = port_transmit,
 	.attach = port_attach,
+	.receiver_changed = port_receiver_changed,
 	.destroy = port_destroy,
 };
 

@@ -124,22 +124,33 @@ bool vfio_config_intx_disabled(const struct vfio_device *vdev)
 	return vdev->state->config[PCI_COMMAND + 1] & (PCI_COMMAND_INTX_DISABLE >> 8);
 }
 
-static uint8_t read_byte(struct vfio_device *vdev, uint16_t at)
+/* One naturally aligned piece, so that the function sees whole registers read. */
+static void read_piece(struct vfio_device *vdev, uint16_t at, uint8_t *data, uint8_t len)
 {
-	uint8_t own = (uint8_t)vdev->pa->ops->config_read(vdev->pa, at, 1);
+	uint32_t own = vdev->pa->ops->config_read(vdev->pa, at, len);
 
-	if (at >= VFIO_CONFIG_SHADOW)
-		return own;
-	if (at == PCI_STATUS)
-		vdev->state->config[at] = vdev->state->intx_level ? PCI_STATUS_INTERRUPT : 0;
-	return (uint8_t)((own & ~vdev->virt[at]) | (vdev->state->config[at] & vdev->virt[at]));
+	if (at <= PCI_STATUS && at + len > PCI_STATUS)
+		vdev->state->config[PCI_STATUS] =
+			vdev->state->intx_level ? PCI_STATUS_INTERRUPT : 0;
+	for (uint8_t i = 0; i < len; i++) {
+		data[i] = (uint8_t)(own >> (8 * i));
+		if (at + i < VFIO_CONFIG_SHADOW)
+			data[i] = (uint8_t)((data[i] & ~vdev->virt[at + i]) |
+					    (vdev->state->config[at + i] & vdev->virt[at + i]));
+	}
 }
 
 /* One naturally aligned piece, so that the function sees whole registers written. */
 static void write_piece(struct vfio_device *vdev, uint16_t at, const uint8_t *data, uint8_t len)
 {
-	uint32_t value = vdev->pa->ops->config_read(vdev->pa, at, len);
-	bool pass = false;
+	uint32_t value = 0;
+	bool pass = false, partial = false;
+
+	/* A read may have a side effect: only registers that are shared with us are read. */
+	for (uint8_t i = 0; i < len; i++)
+		partial |= at + i < VFIO_CONFIG_SHADOW && vdev->virt[at + i];
+	if (partial)
+		value = vdev->pa->ops->config_read(vdev->pa, at, len);
 
 	for (uint8_t i = 0; i < len; i++) {
 		uint8_t virt = at + i < VFIO_CONFIG_SHADOW ? vdev->virt[at + i] : 0;
@@ -170,12 +181,7 @@ static bool writes_flr(const struct vfio_device *vdev, const struct vfio_access 
 int vfio_config_access(struct vfio_device *vdev, struct vfio_access *a)
 {
 	counter_inc(vdev->counters, config_accesses);
-	if (!a->write) {
-		for (uint32_t i = 0; i < a->count; i++)
-			a->data[i] = read_byte(vdev, (uint16_t)(a->offset + i));
-		return 0;
-	}
-	if (writes_flr(vdev, a))
+	if (a->write && writes_flr(vdev, a))
 		return vfio_device_flr(vdev);
 	for (uint32_t i = 0; i < a->count;) {
 		uint16_t at = (uint16_t)(a->offset + i);
@@ -183,9 +189,15 @@ int vfio_config_access(struct vfio_device *vdev, struct vfio_access *a)
 			      : at % 2 == 0 && a->count - i >= 2 ? 2
 								 : 1;
 
-		write_piece(vdev, at, a->data + i, len);
+		if (a->write)
+			write_piece(vdev, at, a->data + i, len);
+		else
+			read_piece(vdev, at, a->data + i, len);
 		i += len;
 	}
-	vfio_intx_update(vdev);
+	if (a->write) {
+		vfio_irqs_update(vdev);
+		vfio_intx_update(vdev);
+	}
 	return 0;
 }

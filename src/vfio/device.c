@@ -38,7 +38,7 @@ int vfio_device_open(struct vfio_device *vdev)
 static void after_reset(struct vfio_device *vdev)
 {
 	vdev->state->isr = 0;
-	vdev->state->intx_level = 0;
+	vfio_intx_set(vdev, false);
 	vfio_config_reset(vdev);
 	if (vdev->ops->was_reset)
 		vdev->ops->was_reset(vdev);
@@ -144,8 +144,6 @@ int vfio_device_irq_info(struct vfio_device *vdev, uint32_t index, struct vfio_i
 	info->flags = VFIO_IRQ_INFO_EVENTFD;
 	if (index == VFIO_PCI_INTX_IRQ_INDEX)
 		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-	else
-		info->flags |= VFIO_IRQ_INFO_NORESIZE;
 	return 0;
 }
 

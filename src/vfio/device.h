@@ -70,6 +70,7 @@ struct vfio_device {
 	uint16_t msix_vectors;
 	int msix_fd[VFIO_MSIX_MAX];
 	uint16_t msix_bound;
+	bool msix_used; /* the user set it up, with or without eventfds */
 	int intx_fd;
 	int intx_unmask_fd;
 	struct loop_fd intx_unmask;

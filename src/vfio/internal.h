@@ -15,6 +15,8 @@ bool vfio_config_intx_disabled(const struct vfio_device *vdev);
 /* irqs.c */
 void vfio_irqs_init(struct vfio_device *vdev);
 void vfio_irqs_release(struct vfio_device *vdev);
+/* Turns MSI-X of the function on or off, as is needed now. */
+void vfio_irqs_update(struct vfio_device *vdev);
 /* After a reset the function knows nothing of its vectors. */
 void vfio_irqs_rebind(struct vfio_device *vdev);
 uint32_t vfio_irqs_count(const struct vfio_device *vdev, uint32_t index);

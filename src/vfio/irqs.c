@@ -4,6 +4,8 @@
  * that the driver raises, delivered once and masked until the user unmasks it (automasked).
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -34,9 +36,28 @@ static void signal_fd(int fd)
 {
 	uint64_t one = 1;
 
-	/* A full counter means that the event is pending already. */
+	/* A full counter means that the event is pending already; the watchdog ends all other
+	 * waits. */
 	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+/* A message that nobody may ever wait for. */
+static bool usable(int fd)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	/* An eventfd is an anonymous inode: neither a file nor a socket, pipe or device. */
+	return fstat(fd, &st) == 0 && !(st.st_mode & S_IFMT) && flags >= 0 &&
+	       fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+void vfio_irqs_update(struct vfio_device *vdev)
+{
+	/* The function uses MSI-X when the user does, and when INTx is made of it. */
+	vdev->pa->ops->irq_enable(vdev->pa,
+				  vdev->msix_used || vdev->intx_fd >= 0 || vfio_msix_enabled(vdev));
 }
 
 static void bind_vector(struct vfio_device *vdev, uint16_t vector, int fd)
@@ -52,6 +73,7 @@ static void bind_vector(struct vfio_device *vdev, uint16_t vector, int fd)
 
 void vfio_irqs_rebind(struct vfio_device *vdev)
 {
+	vfio_irqs_update(vdev);
 	for (uint16_t v = 0; vdev->msix_bound && v < vdev->msix_vectors; v++)
 		if (vdev->msix_fd[v] >= 0)
 			vdev->pa->ops->irq_bind(vdev->pa, v, vdev->msix_fd[v]);
@@ -112,6 +134,7 @@ static void set_intx_fd(struct vfio_device *vdev, int fd)
 	vdev->state->intx_masked = 0;
 	if (!is)
 		set_unmask_fd(vdev, -1);
+	vfio_irqs_update(vdev);
 	if (was != is && vdev->ops->intx_changed)
 		vdev->ops->intx_changed(vdev, is);
 	vfio_intx_update(vdev);
@@ -122,6 +145,8 @@ static void disable_msix(struct vfio_device *vdev)
 	for (uint16_t v = 0; vdev->msix_bound && v < vdev->msix_vectors; v++)
 		if (vdev->msix_fd[v] >= 0)
 			bind_vector(vdev, v, -1);
+	vdev->msix_used = false;
+	vfio_irqs_update(vdev);
 }
 
 void vfio_irqs_release(struct vfio_device *vdev)
@@ -162,6 +187,8 @@ static int set_msix(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 	}
 	if (vdev->intx_fd >= 0)
 		return -EINVAL; /* one kind of interrupt at a time */
+	vdev->msix_used = true; /* also by a request without descriptors: MSI-X is on, unheard */
+	vfio_irqs_update(vdev);
 	for (uint32_t i = 0; i < irqs->count; i++)
 		bind_vector(vdev, (uint16_t)(irqs->start + i),
 			    irqs->nfds ? fd_take(&irqs->fds[i]) : -1);
@@ -174,7 +201,7 @@ static int set_intx(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 
 	switch (irqs->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) {
 	case VFIO_IRQ_SET_ACTION_TRIGGER:
-		if (eventfd && vdev->msix_bound && irqs->nfds)
+		if (eventfd && vdev->msix_used && irqs->nfds)
 			return -EINVAL;
 		if (!irqs->count || (eventfd && !irqs->nfds))
 			set_intx_fd(vdev, -1);
@@ -218,6 +245,9 @@ int vfio_device_set_irqs(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 		return -EINVAL;
 	if (irqs->nfds && (data != VFIO_IRQ_SET_DATA_EVENTFD || irqs->nfds != irqs->count))
 		return -EINVAL;
+	for (size_t i = 0; i < irqs->nfds; i++)
+		if (!usable(irqs->fds[i]))
+			return -EINVAL;
 	switch (irqs->index) {
 	case VFIO_PCI_INTX_IRQ_INDEX:
 		return set_intx(vdev, irqs);

@@ -2,6 +2,7 @@
 #include "virtio/device.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,10 +10,34 @@
 
 static void device_work(struct loop_work *work);
 
+/* A chain that ended while the device was not allowed to tell: bus mastering is off. */
+struct held_completion {
+	struct list node;
+	struct virtq *vq;
+	uint16_t head;
+	uint32_t len;
+};
+
+/* vq NULL: of all queues. */
+static void drop_held(struct virtio_device *dev, struct virtq *vq)
+{
+	struct held_completion *h, *tmp;
+
+	list_for_each_safe (h, tmp, &dev->held, node) {
+		if (vq && h->vq != vq)
+			continue;
+		virtq_forget(h->vq, h->head);
+		list_del(&h->node);
+		free(h);
+	}
+}
+
 int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, uint16_t queue_size)
 {
 	dev->state = state;
+	dev->budget = INT_MAX;
 	list_init(&dev->resets);
+	list_init(&dev->held);
 	dev->queues = calloc(dev->nqueues, sizeof(*dev->queues));
 	if (!dev->queues)
 		return -ENOMEM;
@@ -30,6 +55,7 @@ void virtio_device_destroy(struct virtio_device *dev)
 {
 	loop_work_cancel(&dev->work);
 	loop_work_cancel(&dev->reset_work);
+	drop_held(dev, NULL);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		virtq_destroy(&dev->queues[i]);
 	free(dev->queues);
@@ -70,8 +96,25 @@ void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq)
 	loop_work_queue(dev->loop, &dev->work, device_work);
 }
 
+/* Chains that ended meanwhile are returned first. */
+static void return_held(struct virtio_device *dev)
+{
+	struct iommu_space *space = dev->transport->dma(dev);
+
+	while (space && !list_empty(&dev->held)) {
+		struct held_completion *h = list_first(&dev->held, struct held_completion, node);
+
+		if (!dev->stopped && virtq_push(h->vq, space, h->head, h->len))
+			virtio_device_stop(dev, iommu_space_fault(space), true);
+		virtio_device_flush(dev, h->vq);
+		list_del(&h->node);
+		free(h);
+	}
+}
+
 void virtio_device_resume(struct virtio_device *dev)
 {
+	return_held(dev);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		dev->queues[i].kicked = dev->queues[i].state->enabled;
 	loop_work_queue(dev->loop, &dev->work, device_work);
@@ -81,9 +124,17 @@ static void device_work(struct loop_work *work)
 {
 	struct virtio_device *dev = container_of(work, struct virtio_device, work);
 
+	dev->budget = VIRTIO_BUDGET;
+	/* Not always from the first one: a queue that takes the whole turn leaves the next to
+	 * others. */
 	for (uint16_t i = 0; i < dev->nqueues; i++) {
-		struct virtq *vq = &dev->queues[i];
+		struct virtq *vq = &dev->queues[dev->turn % dev->nqueues];
 
+		if (dev->budget <= 0) {
+			loop_work_queue(dev->loop, &dev->work, device_work);
+			break;
+		}
+		dev->turn++;
 		if (!vq->kicked || vq->resetting || !device_running(dev) ||
 		    !dev->transport->dma(dev))
 			continue;
@@ -91,6 +142,7 @@ static void device_work(struct loop_work *work)
 		dev->ops->process(dev, vq);
 		virtio_device_flush(dev, vq);
 	}
+	dev->budget = INT_MAX;
 }
 
 /* What a modern driver is offered: not what only the legacy registers know (virtio 1.3, 6.3). */
@@ -112,6 +164,12 @@ void virtio_device_accept_features(struct virtio_device *dev, uint32_t select, u
 		return;
 	st->driver_features &= ~(0xffffffffull << (32 * select));
 	st->driver_features |= (uint64_t)value << (32 * select);
+}
+
+/* Negotiation is over and went well: only then is a modern device to be used (3.1.1). */
+static bool negotiated(const struct virtio_device *dev)
+{
+	return dev->state->legacy || (dev->state->status & VIRTIO_CONFIG_S_FEATURES_OK);
 }
 
 /* virtio 1.3, 2.2: a subset of what was offered, and modern drivers must accept VERSION_1. */
@@ -150,6 +208,10 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
 		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
 	else if ((set & VIRTIO_CONFIG_S_FEATURES_OK) && !features_ok(dev))
 		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	if (!st->legacy && !(status & VIRTIO_CONFIG_S_FEATURES_OK)) {
+		status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+		set &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	}
 	st->status = status | (st->status & VIRTIO_STATUS_NEEDS_RESET);
 	apply_features(dev);
 	/* Buffers may wait already (virtio 1.3, 3.1.1: notifications before DRIVER_OK are lost). */
@@ -162,7 +224,7 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
 
 void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq)
 {
-	if (vq->state->enabled || dev->resetting)
+	if (vq->state->enabled || vq->resetting || dev->resetting || !negotiated(dev))
 		return;
 	vq->packed = !dev->state->legacy && virtio_device_has(dev, VIRTIO_F_RING_PACKED);
 	vq->in_order = !dev->state->legacy && virtio_device_has(dev, VIRTIO_F_IN_ORDER);
@@ -173,14 +235,35 @@ void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq)
 	apply_features(dev);
 }
 
-void virtio_device_reset_queue(struct virtio_device *dev, struct virtq *vq)
+int virtio_device_reset_queue(struct virtio_device *dev, struct virtq *vq,
+			      struct virtio_reset *reset)
 {
 	if (!vq->state->enabled || dev->resetting)
-		return;
-	if (vq->in_flight)
-		vq->resetting = true;
-	else
+		return 0;
+	drop_held(dev, vq);
+	vq->resetting = vq->in_flight > 0;
+	if (!vq->resetting) {
 		virtq_reset(vq);
+		return 0;
+	}
+	if (reset) {
+		reset->vq = vq;
+		list_add_tail(&dev->resets, &reset->node);
+	}
+	return -EINPROGRESS;
+}
+
+static void queue_reset_finish(struct virtio_device *dev, struct virtq *vq)
+{
+	struct virtio_reset *r, *tmp;
+
+	virtq_reset(vq);
+	list_for_each_safe (r, tmp, &dev->resets, node) {
+		if (r->vq != vq)
+			continue;
+		list_del(&r->node);
+		r->done(r);
+	}
 }
 
 void virtio_device_config_read(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len)
@@ -209,6 +292,7 @@ static void reset_finish(struct virtio_device *dev)
 		    st->queues[i].device || st->queues[i].size != dev->queues[i].size_max ||
 		    st->queues[i].vector != VIRTQ_NO_VECTOR)
 			virtq_reset(&dev->queues[i]);
+	drop_held(dev, NULL);
 	st->driver_features = 0;
 	st->device_feature_select = 0;
 	st->driver_feature_select = 0;
@@ -249,8 +333,10 @@ int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset)
 	if (!dev->resetting) {
 		dev->resetting = true;
 		loop_work_cancel(&dev->work);
+		dev->in_flight++; /* what the type ends now does not end the reset */
 		if (dev->ops->reset)
 			dev->ops->reset(dev);
+		dev->in_flight--;
 	}
 	if (!dev->in_flight) {
 		reset_finish(dev);
@@ -299,6 +385,20 @@ void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fau
 	config_interrupt(dev);
 }
 
+/* A chain, 0, or an error; a driver that keeps changing its mind is asked twice at the most. */
+static int take(struct virtio_device *dev, struct virtq *vq, struct iommu_space *space,
+		struct virtq_chain *chain, const char **why)
+{
+	int got = virtq_pop(vq, space, chain, why);
+
+	if (got || !virtq_enable_notify(vq, space))
+		return got;
+	got = virtq_pop(vq, space, chain, why);
+	if (!got)
+		virtio_device_notify_again(dev, vq);
+	return got;
+}
+
 bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain)
 {
 	struct iommu_space *space;
@@ -310,11 +410,15 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	space = dev->transport->dma(dev);
 	if (!space)
 		return false;
-	do
-		got = virtq_pop(vq, space, chain, &why);
-	while (!got && virtq_enable_notify(vq, space));
+	/* Nothing new while memory is taken away: it would keep the unmap waiting for ever. */
+	if (dev->budget <= 0 || iommu_space_leaving(space)) {
+		virtio_device_notify_again(dev, vq);
+		return false;
+	}
+	got = take(dev, vq, space, chain, &why);
 	if (got > 0) {
 		dev->in_flight++;
+		dev->budget--;
 		if (!iommu_space_lost(space))
 			return true;
 		virtio_device_put_back(dev, vq, chain);
@@ -339,10 +443,24 @@ static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head
 	if (vq->resetting) {
 		virtq_forget(vq, head);
 		if (!vq->in_flight)
-			virtq_reset(vq);
+			queue_reset_finish(dev, vq);
 		return false;
 	}
 	return !dev->stopped;
+}
+
+static void hold(struct virtio_device *dev, struct virtq *vq, uint16_t head, uint32_t len)
+{
+	struct held_completion *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		virtio_device_stop(dev, "out of memory", false);
+		return;
+	}
+	h->vq = vq;
+	h->head = head;
+	h->len = len;
+	list_add_tail(&dev->held, &h->node);
 }
 
 static void add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head, uint32_t len)
@@ -353,7 +471,7 @@ static void add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head,
 		return;
 	space = dev->transport->dma(dev);
 	if (!space)
-		virtq_forget(vq, head);
+		hold(dev, vq, head, len);
 	else if (virtq_add_used(vq, space, head, len))
 		virtio_device_stop(dev, iommu_space_fault(space), true);
 }

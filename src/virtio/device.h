@@ -71,10 +71,15 @@ struct virtio_transport_ops {
 	void (*reset_done)(struct virtio_device *dev);
 };
 
+/* Whoever waits for a reset. Zero it to begin with. */
 struct virtio_reset {
 	struct list node; /* .next NULL: waits for nothing */
+	struct virtq *vq; /* a queue's; NULL: the device's */
 	void (*done)(struct virtio_reset *reset);
 };
+
+/* What the device may do before others get their turn, in chains. */
+#define VIRTIO_BUDGET 64
 
 struct virtio_device {
 	const struct virtio_device_ops *ops;
@@ -93,7 +98,10 @@ struct virtio_device {
 	struct virtq *queues;
 	struct loop_work work;
 	struct loop_work reset_work; /* the last chain came back: the reset ends */
-	unsigned int in_flight; /* chains */
+	unsigned int in_flight;      /* chains */
+	int budget;                  /* left in this turn */
+	uint16_t turn;               /* the queue that it begins with */
+	struct list held;            /* completions while the device may not reach memory */
 	bool resetting;
 	bool stopped;
 	const char *stop_reason; /* static */
@@ -116,8 +124,12 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status);
 uint32_t virtio_device_features(const struct virtio_device *dev, uint32_t select);
 void virtio_device_accept_features(struct virtio_device *dev, uint32_t select, uint32_t value);
 void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq);
-/* VIRTIO_F_RING_RESET: the queue's resetting is false again when it is done. */
-void virtio_device_reset_queue(struct virtio_device *dev, struct virtq *vq);
+/*
+ * Resets one queue; its resetting is false again when it is done. 0 when it is, or -EINPROGRESS and
+ * reset->done() (reset may be NULL).
+ */
+int virtio_device_reset_queue(struct virtio_device *dev, struct virtq *vq,
+			      struct virtio_reset *reset);
 /* NULL if there is no such queue. */
 struct virtq *virtio_device_queue(struct virtio_device *dev, uint16_t index);
 /* Copies configuration; bytes outside it read as 0xff and are not written. */
@@ -138,7 +150,8 @@ void virtio_device_resume(struct virtio_device *dev);
 bool virtio_device_has(const struct virtio_device *dev, unsigned int feature);
 /*
  * The next chain of a queue, in flight from now on. False if there is none, or the device was
- * stopped or reset; notifications are on again then.
+ * stopped or reset; notifications are on again then. False also when the device's turn is over:
+ * process() is called again after others had theirs.
  */
 bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain);
 /*
@@ -154,7 +167,12 @@ void virtio_device_publish_used(struct virtio_device *dev, struct virtq *vq);
 /* Gives up on the last chain that was popped: it is the next one again. */
 void virtio_device_put_back(struct virtio_device *dev, struct virtq *vq, struct virtq_chain *chain);
 void virtio_device_flush(struct virtio_device *dev, struct virtq *vq);
-/* process() leaves off here, to let others go on, and wants to be called again. */
+/* What was just done cost as much as so many chains more. */
+static inline void virtio_device_charge(struct virtio_device *dev, unsigned int chains)
+{
+	dev->budget -= (int)chains;
+}
+/* process() wants to be called again, from the loop. */
 void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq);
 /* The device-specific configuration is another now: the driver is told. */
 void virtio_device_config_changed(struct virtio_device *dev);

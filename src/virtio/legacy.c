@@ -64,24 +64,19 @@ int virtio_legacy_common_read(struct virtio_device *dev, uint32_t offset, void *
 	return 0;
 }
 
-static void write_pfn(struct virtio_device *dev, uint32_t pfn)
+static int write_pfn(struct virtio_device *dev, uint32_t pfn, struct virtio_reset *reset)
 {
 	struct virtq *vq = virtio_device_queue(dev, dev->state->queue_select);
 	struct virtq_state *st;
-	uint16_t vector;
 
 	if (!vq)
-		return;
+		return 0;
+	/* 0: the driver gives the queue up, and takes its memory back at once (4.1.5.1.4.1). */
+	if (!pfn)
+		return virtio_device_reset_queue(dev, vq, reset);
 	st = vq->state;
-	if (!pfn) {
-		/* The driver gives the queue up (virtio 1.3, 4.1.5.1.4.1); its vector stays. */
-		vector = st->vector;
-		virtq_reset(vq);
-		st->vector = vector;
-		return;
-	}
 	if (st->enabled)
-		return;
+		return 0;
 	st->size = vq->size_max;
 	st->desc = (uint64_t)pfn << PAGE_SHIFT;
 	st->driver = st->desc + sizeof(struct vring_desc) * st->size;
@@ -90,6 +85,7 @@ static void write_pfn(struct virtio_device *dev, uint32_t pfn)
 	st->device = (st->device + USED_ALIGN - 1) & ~(uint64_t)(USED_ALIGN - 1);
 	dev->state->legacy = 1;
 	virtio_device_enable_queue(dev, vq);
+	return 0;
 }
 
 static int write_status(struct virtio_device *dev, uint8_t value, struct virtio_reset *reset)
@@ -132,8 +128,7 @@ int virtio_legacy_common_write(struct virtio_device *dev, uint32_t offset, const
 		st->legacy = 1;
 		break;
 	case VIRTIO_PCI_QUEUE_PFN:
-		write_pfn(dev, value);
-		break;
+		return write_pfn(dev, value, reset);
 	case VIRTIO_PCI_QUEUE_SEL:
 		st->queue_select = (uint16_t)value;
 		break;

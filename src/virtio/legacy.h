@@ -43,7 +43,10 @@ bool virtio_config_field(uint16_t id, uint32_t offset, struct virtio_field *fiel
  */
 int virtio_legacy_common_read(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len,
 			      bool msix);
-/* -EINPROGRESS and reset->done() when it was a write of 0 to the status and must wait for I/O. */
+/*
+ * -EINPROGRESS and reset->done() when it must wait for I/O: a write of 0 to the status or to a
+ * queue's address.
+ */
 int virtio_legacy_common_write(struct virtio_device *dev, uint32_t offset, const void *data,
 			       uint32_t len, bool msix, struct virtio_reset *reset);
 int virtio_legacy_config_read(struct virtio_device *dev, uint32_t offset, void *data, uint32_t len);

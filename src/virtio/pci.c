@@ -102,7 +102,7 @@ static void queue_write(struct virtio_device *dev, uint32_t offset, uint64_t val
 	}
 	if (offset == offsetof(struct common_cfg, queue_reset) && len == 2) {
 		if (value == 1 && virtio_device_has(dev, VIRTIO_F_RING_RESET))
-			virtio_device_reset_queue(dev, vq);
+			virtio_device_reset_queue(dev, vq, NULL);
 		return;
 	}
 	/* The rest is for the driver to set before it enables the queue (virtio 1.3, 4.1.4.3.2). */

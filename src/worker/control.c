@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "worker/worker.h"
+
+#define ACCEPT_AGAIN_MS 100
 
 struct control_conn;
 
@@ -46,6 +49,7 @@ struct control {
 	struct worker *worker;
 	int listen_fd;
 	struct loop_fd listen;
+	struct loop_timer again; /* to accept */
 	struct list conns;
 	struct request *init; /* the PF is coming up: everything else waits */
 };
@@ -84,20 +88,42 @@ static void conn_free(struct control_conn *conn)
 	free(conn);
 }
 
+/* A reply would be missing: ridged must not wait for it. Its reader ends the connection. */
+static void give_up(struct control_conn *conn, const char *what, int err)
+{
+	log_err("connection to ridged: %s: %s", what, strerror(-err));
+	shutdown(conn->fd, SHUT_RDWR);
+}
+
 /* Sends, or keeps for later, in order. */
 static void conn_send(struct control_conn *conn, const void *message, size_t len, const int *fds,
 		      size_t nfds)
 {
 	struct outgoing *out;
 
-	if (list_empty(&conn->outgoing) &&
-	    fd_send(conn->fd, message, len, fds, nfds, MSG_DONTWAIT) != -EAGAIN)
-		return; /* or the connection is broken, which its reader will see */
+	if (list_empty(&conn->outgoing)) {
+		ssize_t n = fd_send(conn->fd, message, len, fds, nfds, MSG_DONTWAIT);
+
+		if (n >= 0)
+			return;
+		if (n != -EAGAIN) {
+			give_up(conn, "can't send a reply", (int)n);
+			return;
+		}
+	}
 	out = calloc(1, sizeof(*out) + len);
-	if (!out)
+	if (!out) {
+		give_up(conn, "can't keep a reply", -ENOMEM);
 		return;
+	}
 	for (size_t i = 0; i < nfds; i++) {
-		out->fds[i] = dup(fds[i]);
+		out->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+		if (out->fds[i] < 0) {
+			give_up(conn, "can't keep a reply", -errno);
+			fd_close_all(out->fds, out->nfds);
+			free(out);
+			return;
+		}
 		out->nfds++;
 	}
 	out->len = len;
@@ -426,6 +452,10 @@ static void conn_ready(struct loop_fd *lfd, uint32_t events)
 		conn_flush(conn);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
+	if (conn->control->init && !(events & EPOLLIN)) {
+		conn_free(conn); /* gone before the PF was up; others' messages wait */
+		return;
+	}
 	n = fd_recv(conn->fd, message, sizeof(message), fds, &nfds, MSG_DONTWAIT);
 	if (n == -EAGAIN)
 		return;
@@ -447,6 +477,13 @@ static bool peer_ok(int fd)
 	       (cred.uid == 0 || cred.uid == geteuid());
 }
 
+static void listen_again(struct loop_timer *timer)
+{
+	struct control *control = container_of(timer, struct control, again);
+
+	loop_fd_mod(control->worker->loop, &control->listen, EPOLLIN);
+}
+
 static void on_connect(struct loop_fd *lfd, uint32_t events)
 {
 	struct control *control = container_of(lfd, struct control, listen);
@@ -454,8 +491,17 @@ static void on_connect(struct loop_fd *lfd, uint32_t events)
 	fd_auto int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
-	if (fd < 0 || !peer_ok(fd))
+	if (fd < 0) {
+		/* Out of descriptors, perhaps: not again at once. */
+		loop_fd_mod(control->worker->loop, &control->listen, 0);
+		loop_timer_set(control->worker->loop, &control->again, ACCEPT_AGAIN_MS,
+			       listen_again);
 		return;
+	}
+	if (!peer_ok(fd)) {
+		log_warn("a connection that is not from root or the own user was refused");
+		return;
+	}
 	conn = calloc(1, sizeof(*conn));
 	if (!conn)
 		return;
@@ -494,6 +540,7 @@ void control_free(struct control *control)
 {
 	while (!list_empty(&control->conns))
 		conn_free(list_first(&control->conns, struct control_conn, node));
+	loop_timer_cancel(&control->again);
 	loop_fd_del(control->worker->loop, &control->listen);
 	fd_close(&control->listen_fd);
 	free(control);

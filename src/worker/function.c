@@ -216,6 +216,8 @@ void function_free(struct function *fn)
 	struct worker *w = fn->worker;
 
 	loop_timer_cancel(&fn->drain_timer);
+	if (fn->probe.cancel)
+		fn->probe.cancel(&fn->probe);
 	loop_work_cancel(&fn->destroy_work);
 	vfio_user_server_free(fn->server);
 	if (fn->vdev)
@@ -258,6 +260,7 @@ static void attach(struct function *fn, const struct function_driver *driver,
 	fn->driver = driver;
 	fn->vdev = NULL;
 	fn->probe.done = done;
+	fn->probe.cancel = NULL;
 	driver->probe(&host, &fn->probe);
 }
 
@@ -426,7 +429,7 @@ void function_create(struct worker *w, struct request *req)
 
 static bool refuse_busy(struct function *fn, struct request *req, const char *verb)
 {
-	if (!fn->req)
+	if (!fn->req && !fn->probe.cancel)
 		return false;
 	request_failed(req, -EBUSY, "%s %s: another request for it is under way; try again", verb,
 		       fn->name);
@@ -568,9 +571,16 @@ void function_bind(struct function *fn, struct request *req)
 		return;
 	}
 	if (fn->server && vfio_user_server_state(fn->server) != VFIO_USER_LISTENING) {
-		request_failed(req, -EBUSY,
-			       "bind %s: a VMM (pid %d) is using it; stop the VMM first", fn->name,
-			       (int)vfio_user_server_peer(fn->server));
+		if (vfio_user_server_state(fn->server) == VFIO_USER_DRAINING)
+			request_failed(
+				req, -EBUSY,
+				"bind %s: its last VMM is gone, but I/O of its backend has not "
+				"ended; try again when it has",
+				fn->name);
+		else
+			request_failed(req, -EBUSY,
+				       "bind %s: a VMM (pid %d) is using it; stop the VMM first",
+				       fn->name, (int)vfio_user_server_peer(fn->server));
 		return;
 	}
 	fn->req = req;

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "base/watchdog.h"
 #include "worker/worker.h"
 
 struct arguments {
@@ -66,7 +67,9 @@ int main(int argc, char **argv)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	list_init(&w.functions);
-	err = loop_new(&w.loop);
+	err = watchdog_init();
+	if (!err)
+		err = loop_new(&w.loop);
 	if (!err)
 		err = control_new(&w, args.listen_fd, &w.control);
 	if (err) {

@@ -80,7 +80,7 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 	if (err)
 		return err;
 	params.uring = w->uring;
-	params.root = w->root;
+	params.upstream = pci_root_upstream(w->root);
 	err = pf_new(&params, &w->pf);
 	if (err)
 		return err;

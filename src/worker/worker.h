@@ -13,6 +13,7 @@
 #define RIDGE_WORKER_WORKER_H
 
 #include "drivers/drivers.h"
+#include "pci/root.h"
 #include "pf/pf.h"
 #include "pf/switch.h"
 #include "vfio_user/server.h"

@@ -99,6 +99,7 @@ void driver_fini(struct driver *d)
 
 void driver_bind(struct driver *d, unsigned int n)
 {
+	d->pa->ops->irq_enable(d->pa, n > 0);
 	for (uint16_t i = 0; i < n; i++)
 		assert_int_equal(d->pa->ops->irq_bind(d->pa, i, d->event[i]), 0);
 }

@@ -228,6 +228,7 @@ static void test_4_1_4_10_vectors_exist_while_msix_is_enabled(void **state)
 		assert_int_equal(get(f, L_QUEUE_VECTOR, 2), NO_VECTOR);
 		for (uint16_t v = 0; v < 2; v++)
 			assert_int_equal(f->d.pa->ops->irq_bind(f->d.pa, v, -1), 0);
+		f->d.pa->ops->irq_enable(f->d.pa, false);
 	}
 }
 

@@ -728,8 +728,20 @@ def test_restart_removes_what_is_dead(own):
     assert "nobody listens" in own.log()
 
 
-def test_restart_again_and_again(own):
+@pytest.mark.parametrize("kind", ["fake", "real"])
+def test_restart_again_and_again(kind):
     """Killed at whatever moment: what a caller was told is true, and nothing is half."""
+    if kind == "real" and not os.path.exists(REAL_PF):
+        pytest.skip("no ridge-pf in this build")
+    own = Daemon(fake=kind == "fake")
+    own.start()
+    try:
+        kill_and_restart(own)
+    finally:
+        own.close()
+
+
+def kill_and_restart(own):
     told = set()
     for n in range(15):
         with own.connect() as connection:
@@ -749,10 +761,41 @@ def test_restart_again_and_again(own):
                 pass
         own.start()
         own.note_pids()
-        names = own.names()
-        assert told <= set(names)
-        assert sockets(own) == sorted(name + ".sock" for name in names)
+        assert told <= set(own.names())
+        # What the killed one had sent may be done only now.
+        wait_until(lambda: sockets(own) == sorted(name + ".sock" for name in own.names()))
     assert len({pf["pid"] for pf in own("pf.list")}) == len(own("pf.list")) <= 2
+
+
+@pytest.mark.parametrize("kind", ["fake", "real"])
+def test_restart_with_requests_under_way(kind):
+    """What the killed ridged had sent is done later than its successor asks what there is."""
+    if kind == "real" and not os.path.exists(REAL_PF):
+        pytest.skip("no ridge-pf in this build")
+    own = Daemon(fake=kind == "fake")
+    own.start()
+    try:
+        pid = create(own, "first")["pid"]
+        names = ["first"] + [f"f{n}" for n in range(10)]
+        own.note_pids()
+        os.kill(pid, signal.SIGSTOP)
+        with own.connect() as connection:
+            for name in names[1:]:
+                connection.start("function.create", type="rng", name=name)
+            wait_until(lambda: len(sockets(own)) == len(names))
+            own.process.kill()
+            own.process.wait()
+            own.process.stdout.close()
+        own.start(wait=False)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGCONT)
+        own.ready()
+        wait_until(lambda: sorted(own.names()) == sorted(names))
+        assert sockets(own) == sorted(name + ".sock" for name in names)
+        for name in names:
+            assert create(own, name)["pid"] == pid
+    finally:
+        own.close()
 
 
 def test_second_ridged_in_one_directory(own):

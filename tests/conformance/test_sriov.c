@@ -261,7 +261,7 @@ static void test_pf_params_are_checked(void **state)
 		.name = "x",
 		.type = f->m->type,
 		.loop = f->m->loop,
-		.root = f->m->root,
+		.upstream = pci_root_upstream(f->m->root),
 		.rid = PF_RID,
 	};
 	struct pf *pf;
