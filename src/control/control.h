@@ -6,15 +6,17 @@
  *
  * One thread and one event loop (base/loop.h); nothing waits for a client or for a PF process.
  *
+ *   ridged.c     the start, the end, and signals
  *   server.c     connections of clients and who may have one
  *   jsonrpc.c    bytes to calls and answers to bytes: the only code that decodes what a client sent
- *   methods.c    the table of methods; small ones
- *   functions.c  function.*: each call becomes one operation that opens what the function needs,
- *                sends one request to the PF process, and on its reply answers the call, or undoes
- *                everything
+ *   methods.c    the table of methods; those of PFs and of ridged itself
+ *   create.c, destroy.c, bind.c  each call becomes one operation (operation.c) that opens what the
+ *                function needs (function_open.c), sends one request to the PF process, and on its
+ *                reply answers the call, or undoes everything
+ *   queries.c    calls that read, for which PF processes are asked for fresh figures
  *   registry.c   what exists: PFs, functions by PF, and their JSON
  *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
- *   pfs.c        pf.*, and the answers that need fresh figures from PF processes
+ *   inventory.c  getting back from a ridge-pf what it has
  *   ipc_link.c   requests to it, with deadlines
  *   params.c     the tables of parameters
  *   image.c, sockets.c, runtime.c  the files that are opened and made
