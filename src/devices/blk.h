@@ -83,6 +83,7 @@ struct blk_request {
 	uint32_t type;
 	uint64_t offset;   /* in the image, of what is left */
 	uint64_t left;     /* bytes */
+	uint64_t in_len;   /* room for data and status */
 	uint64_t written;  /* to the guest, but for the status */
 	uint8_t *status;   /* in the guest's memory */
 	struct iovec *iov; /* what is left */

@@ -10,6 +10,14 @@
 
 /* --- completion --- */
 
+/* Bytes that were written from the first on (2.7.8.2): the status counts if it comes next. */
+static uint32_t used_len(const struct blk_request *r, uint8_t status)
+{
+	uint64_t data = status == VIRTIO_BLK_S_OK ? r->written : 0;
+
+	return (uint32_t)(data + 1 == r->in_len ? data + 1 : data);
+}
+
 static void request_end(struct blk_request *r, uint8_t status)
 {
 	struct blk *blk = r->blk;
@@ -21,7 +29,7 @@ static void request_end(struct blk_request *r, uint8_t status)
 	if (status != VIRTIO_BLK_S_OK)
 		counter_inc(dev->counters, request_errors);
 	*r->status = status;
-	virtio_device_complete(dev, vq, r->head, (uint32_t)(r->written + 1), r->segs, r->nsegs);
+	virtio_device_complete(dev, vq, r->head, used_len(r, status), r->segs, r->nsegs);
 	blk_io_end(r);
 	free(r->ranges);
 	free(r->sx);
@@ -131,6 +139,7 @@ static struct blk_request *request_new(struct blk *blk, struct virtq *vq,
 	r->vq = vq;
 	r->head = chain->head;
 	r->nsegs = nsegs;
+	r->in_len = chain->in_len;
 	memcpy(r->segs, chain->segs, nsegs * sizeof(r->segs[0]));
 	r->iovs = (struct iovec *)(r->segs + nsegs);
 	return r;
