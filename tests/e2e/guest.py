@@ -27,8 +27,9 @@ SETUP = os.path.join(HERE, "..", "guest", "setup")
 # The first of the slots on q35's root bus where functions go, in the order they are given.
 FIRST_SLOT = 0x10
 
-# The trace events that bar_accesses() reads.
-BAR_TRACE = ("vfio_region_read", "vfio_region_write")
+# The trace events that bar_events() reads.
+BAR_TRACE = ("vfio_region_read", "vfio_region_write", "vfio_intx_enable", "vfio_intx_disable",
+             "vfio_msix_enable", "vfio_msix_disable")
 
 # 2 cores shared with a build can make an emulated guest many times slower than its 6 s.
 BOOT_TIMEOUT = float(os.environ.get("RIDGE_BOOT_TIMEOUT", "90"))
@@ -79,10 +80,13 @@ class Guest:
     files      {path: bytes or str} to add to the initramfs; "/script" runs instead of the
                command server, and the guest powers off at its end
     trace      QEMU trace events to write to self.trace_log
+    memory     the guest's memory, and with memory_backend a QEMU object of that size for it
+    kernel     False: no Linux, only the BIOS, which reads the boot sector of its disk
     """
 
     def __init__(self, directory, devices=(), *, append="", reboot=False, user=None, files=None,
-                 trace=(), memory="256M", name="guest"):
+                 trace=(), memory="256M", memory_backend="memory-backend-memfd,share=on",
+                 kernel=True, name="guest"):
         self.name = name
         self.directory = directory
         self.serial_log = os.path.join(directory, f"{name}.serial.log")
@@ -111,12 +115,13 @@ class Guest:
         self.argv = [
             qemu, "-nodefaults", "-nographic",
             "-machine", "q35,memory-backend=mem", "-accel", "tcg", "-cpu", "qemu64",
-            "-m", memory, "-object", f"memory-backend-memfd,id=mem,size={memory},share=on",
+            "-m", memory, "-object", f"{memory_backend},id=mem,size={memory}",
             "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
-            "-kernel", os.path.join(guest, "vmlinuz"), "-initrd", initrd,
-            "-append", f"console=ttyS0 quiet panic=-1 {append}".strip(),
         ]
+        if kernel:
+            self.argv += ["-kernel", os.path.join(guest, "vmlinuz"), "-initrd", initrd,
+                          "-append", f"console=ttyS0 quiet panic=-1 {append}".strip()]
         if trace:
             self.argv += ["-D", self.trace_log]
         for event in trace:
@@ -218,17 +223,26 @@ class Guest:
         with open(self.qemu_log, encoding="utf-8", errors="replace") as log:
             return log.read()
 
-    def bar_accesses(self, index, bar):
-        """What QEMU sent to a BAR of the function in slot index: [(is_write, offset, size)].
+    def bar_events(self, index, bar):
+        """What QEMU did with a BAR of the function in slot index, in order: tuples of
+
+        "read" or "write", offset, size
+        "intx" or "msix", whether it is enabled
 
         From QEMU's own trace, so it takes trace=BAR_TRACE.
         """
-        name = "vfio-user:" + self.devices[index]["socket"]["path"]
-        event = re.compile(r"vfio_region_(read|write)\s+\(%s:region%d\+0x([0-9a-f]+), "
-                           r"(?:0x[0-9a-f]+, )?(\d+)\)" % (re.escape(name), bar))
+        name = re.escape("vfio-user:" + self.devices[index]["socket"]["path"])
+        access = re.compile(r"vfio_region_(read|write)\s+\(%s:region%d\+0x([0-9a-f]+), "
+                            r"(?:0x[0-9a-f]+, )?(\d+)\)" % (name, bar))
+        switch = re.compile(r"vfio_(intx|msix)_(enable|disable)\s+\(%s\)" % name)
+        events = []
         with open(self.trace_log, encoding="utf-8", errors="replace") as log:
-            return [(match[1] == "write", int(match[2], 16), int(match[3]))
-                    for match in map(event.search, log) if match]
+            for line in log:
+                if match := access.search(line):
+                    events.append((match[1], int(match[2], 16), int(match[3])))
+                elif match := switch.search(line):
+                    events.append((match[1], match[2] == "enable"))
+        return events
 
     # the serial line
 
