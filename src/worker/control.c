@@ -440,13 +440,29 @@ static void dispatch(struct control_conn *conn, const void *message, size_t len,
 	}
 }
 
-static void conn_ready(struct loop_fd *lfd, uint32_t events)
+/* Takes one message. False if there is none, or the connection was freed. */
+static bool conn_receive(struct control_conn *conn)
 {
-	struct control_conn *conn = container_of(lfd, struct control_conn, ready);
 	uint8_t message[IPC_MESSAGE_MAX];
 	int fds[IPC_FDS_MAX];
 	size_t nfds = IPC_FDS_MAX;
-	ssize_t n;
+	ssize_t n = fd_recv(conn->fd, message, sizeof(message), fds, &nfds, MSG_DONTWAIT);
+
+	if (n == -EAGAIN)
+		return false;
+	if (n < (ssize_t)sizeof(struct ipc_header)) {
+		if (n > 0)
+			fd_close_all(fds, nfds);
+		conn_free(conn); /* ridged is gone; another one will come */
+		return false;
+	}
+	dispatch(conn, message, (size_t)n, fds, nfds);
+	return true;
+}
+
+static void conn_ready(struct loop_fd *lfd, uint32_t events)
+{
+	struct control_conn *conn = container_of(lfd, struct control_conn, ready);
 
 	if (events & EPOLLOUT)
 		conn_flush(conn);
@@ -456,16 +472,7 @@ static void conn_ready(struct loop_fd *lfd, uint32_t events)
 		conn_free(conn); /* gone before the PF was up; others' messages wait */
 		return;
 	}
-	n = fd_recv(conn->fd, message, sizeof(message), fds, &nfds, MSG_DONTWAIT);
-	if (n == -EAGAIN)
-		return;
-	if (n < (ssize_t)sizeof(struct ipc_header)) {
-		if (n > 0)
-			fd_close_all(fds, nfds);
-		conn_free(conn); /* ridged is gone; another one will come */
-		return;
-	}
-	dispatch(conn, message, (size_t)n, fds, nfds);
+	conn_receive(conn);
 }
 
 static bool peer_ok(int fd)
@@ -475,6 +482,15 @@ static bool peer_ok(int fd)
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
 	       (cred.uid == 0 || cred.uid == geteuid());
+}
+
+static void drain(struct control *control)
+{
+	struct control_conn *conn, *tmp;
+
+	list_for_each_safe (conn, tmp, &control->conns, node)
+		while (!control->init && conn_receive(conn))
+			;
 }
 
 static void listen_again(struct loop_timer *timer)
@@ -514,6 +530,9 @@ static void on_connect(struct loop_fd *lfd, uint32_t events)
 		return;
 	}
 	conn->fd = fd_take(&fd);
+	/* What the last ridged still asked for is done before this one looks at what there is. */
+	if (!control->init)
+		drain(control);
 	list_add_tail(&control->conns, &conn->node);
 }
 
