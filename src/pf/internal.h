@@ -13,6 +13,7 @@ struct pf_member {
 struct pf_state {
 	struct virtio_pci_state function;
 	uint64_t opcodes_used[2]; /* by group type, from LIST_USE */
+	uint64_t type_state[DEVICE_TYPE_STATE_LEN / sizeof(uint64_t)];
 };
 
 struct pf {

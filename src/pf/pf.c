@@ -57,6 +57,7 @@ static int create_device(struct pf *pf, const struct pf_params *p)
 		.loop = p->loop,
 		.uring = p->uring,
 		.counters = &pf->counters,
+		.type_state = pf->state->type_state,
 		.state = &pf->state->function.virtio,
 		.queue_size = PF_ADMIN_QUEUE_LEN,
 		.admin_queues = PF_ADMIN_QUEUES,
