@@ -32,12 +32,11 @@ static bool gso_ok(const struct virtio_device *dev, const struct virtio_net_hdr 
 static bool header_ok(const struct virtio_device *dev, const struct net_frame *f)
 {
 	const struct virtio_net_hdr *hdr = &f->hdr;
-	uint32_t end = (uint32_t)le16toh(hdr->csum_start) + le16toh(hdr->csum_offset) + 2;
 
 	if (!gso_ok(dev, hdr))
 		return false;
 	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-		return virtio_device_has(dev, VIRTIO_NET_F_CSUM) && end <= f->len;
+		return virtio_device_has(dev, VIRTIO_NET_F_CSUM) && net_checksum_ok(f);
 	/* Segments need their checksums made. */
 	return hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE;
 }

@@ -97,14 +97,19 @@ static inline const uint8_t *net_frame_head(const struct net_frame *f)
 	return f->iov[0].iov_base;
 }
 
+static inline bool net_frame_tagged(const struct net_frame *f)
+{
+	const uint8_t *head = net_frame_head(f);
+
+	return f->len >= 18 && head[12] == 0x81 && head[13] == 0x00;
+}
+
 /* The VLAN that a frame is tagged with, or 0 (802.1Q). */
 static inline uint16_t net_frame_vlan(const struct net_frame *f)
 {
 	const uint8_t *head = net_frame_head(f);
 
-	return f->len >= 18 && head[12] == 0x81 && head[13] == 0x00
-		       ? (uint16_t)((head[14] & 0x0f) << 8 | head[15])
-		       : 0;
+	return net_frame_tagged(f) ? (uint16_t)((head[14] & 0x0f) << 8 | head[15]) : 0;
 }
 
 static inline struct net *net_of(struct virtio_device *dev)
@@ -143,6 +148,11 @@ void net_negotiated(struct virtio_device *dev);
 bool net_filter(const struct net *net, const struct net_frame *frame);
 
 /* net_offload.c */
+/*
+ * Whether the checksum that the header asks for is inside the frame, and behind the Ethernet
+ * header, which was looked at already: completing it must not change an address.
+ */
+bool net_checksum_ok(const struct net_frame *frame);
 /* Whether a receiver that takes these offloads can have the frame as it is. */
 bool net_offload_fits(const struct net_frame *frame, uint32_t offloads);
 /*

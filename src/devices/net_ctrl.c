@@ -224,12 +224,10 @@ static bool in_table(const uint8_t (*table)[6], uint16_t count, const uint8_t *m
 
 static bool vlan_wanted(const struct net *net, const struct net_frame *f)
 {
-	const uint8_t *head = net_frame_head(f);
 	uint16_t vlan = net_frame_vlan(f);
 
 	/* The table is for tagged frames only. */
-	if (f->len < 18 || head[12] != 0x81 || head[13] != 0x00 ||
-	    !virtio_device_has(&net->dev, VIRTIO_NET_F_CTRL_VLAN))
+	if (!net_frame_tagged(f) || !virtio_device_has(&net->dev, VIRTIO_NET_F_CTRL_VLAN))
 		return true;
 	return net->state->vlans[vlan / 64] >> (vlan % 64) & 1;
 }

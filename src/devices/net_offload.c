@@ -59,6 +59,14 @@ static void store16(uint8_t *at, uint16_t value)
 	at[1] = (uint8_t)value;
 }
 
+bool net_checksum_ok(const struct net_frame *f)
+{
+	uint32_t start = le16toh(f->hdr.csum_start), offset = le16toh(f->hdr.csum_offset);
+
+	return start >= NET_FRAME_MIN + (net_frame_tagged(f) ? 4u : 0) &&
+	       start + offset + 2 <= f->len;
+}
+
 /* Completes the checksum that the sender began: the pseudo header's sum is in its place. */
 static void complete_checksum(uint8_t *data, uint32_t len, uint32_t start, uint32_t offset)
 {
@@ -175,11 +183,14 @@ static int segment(const uint8_t *data, uint32_t len, uint16_t mss,
 int net_offload_apply(const struct net_frame *f, uint32_t offloads,
 		      void (*deliver)(void *ctx, const struct net_frame *frame), void *ctx)
 {
-	uint8_t *data = malloc(f->len);
 	uint32_t at = 0;
+	uint8_t *data;
 	int made = 1;
 
 	(void)offloads;
+	if (!gso(f) && !net_checksum_ok(f))
+		return -EINVAL;
+	data = malloc(f->len);
 	if (!data)
 		return -EINVAL;
 	for (unsigned int i = 0; i < f->niov; i++) {
