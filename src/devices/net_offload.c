@@ -21,8 +21,9 @@ static bool gso(const struct net_frame *f)
 
 bool net_offload_fits(const struct net_frame *f, uint32_t offloads)
 {
+	/* Segments without NEEDS_CSUM: from a TAP perhaps, but not to be shown to a guest. */
 	if (!(f->hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
-		return true;
+		return !gso(f);
 	if (!(offloads >> VIRTIO_NET_F_GUEST_CSUM & 1))
 		return false;
 	if ((f->hdr.gso_type & VIRTIO_NET_HDR_GSO_ECN) && !(offloads >> VIRTIO_NET_F_GUEST_ECN & 1))
@@ -154,14 +155,16 @@ static void fix_segment(uint8_t *data, const struct tcp_frame *t, uint32_t len, 
 	tcp_checksum(data, t, len);
 }
 
-static int segment(const uint8_t *data, uint32_t len, uint16_t mss,
+static int segment(const uint8_t *data, uint32_t len, uint8_t type, uint16_t mss,
 		   void (*deliver)(void *ctx, const struct net_frame *frame), void *ctx)
 {
 	struct tcp_frame t;
 	uint8_t *out;
 	uint16_t number = 0;
 
-	if (!mss || parse_tcp(data, len, &t))
+	type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+	if (!mss || parse_tcp(data, len, &t) ||
+	    type != (t.v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4))
 		return -EINVAL;
 	out = malloc(t.payload + mss);
 	if (!out)
@@ -198,7 +201,8 @@ int net_offload_apply(const struct net_frame *f, uint32_t offloads,
 		at += (uint32_t)f->iov[i].iov_len;
 	}
 	if (gso(f)) {
-		made = segment(data, f->len, le16toh(f->hdr.gso_size), deliver, ctx);
+		made = segment(data, f->len, f->hdr.gso_type, le16toh(f->hdr.gso_size), deliver,
+			       ctx);
 	} else {
 		struct iovec iov = { .iov_base = data, .iov_len = f->len };
 		struct net_frame whole = { .iov = &iov, .niov = 1, .len = f->len };
