@@ -11,7 +11,7 @@
  * VFIO_PCI_MSIX_IRQ_INDEX, ...). Everything here runs on the event loop and never blocks. What may
  * take time (a region access that becomes an admin command, an unmap or reset that waits for I/O)
  * returns -EINPROGRESS and calls back later; a callback is never called before its call returned,
- * and never after vfio_device_free().
+ * and never after the device was destroyed.
  *
  * What the model keeps about the function on behalf of its user is the host state
  * (vfio/host_state.h); what the function is itself is device state, and lives on the other side of
@@ -35,7 +35,8 @@ struct vfio_wait {
 /*
  * One access to a region. data holds count bytes and must stay valid until the access is done; for
  * a write it is not changed. done() gets 0 or a negative errno: -EINVAL for a region that does not
- * exist or a range that is not inside it.
+ * exist or a range that is not inside it; -ETIMEDOUT: what should have stopped (DMA, in a reset) did
+ * not, and the user must be cut off.
  */
 struct vfio_access {
 	uint32_t region; /* VFIO_PCI_*_REGION_INDEX */
