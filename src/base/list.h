@@ -48,6 +48,18 @@ static inline void list_del(struct list *node)
 	list_init(node);
 }
 
+/* Moves all that is on one list to another, which need not be initialised. */
+static inline void list_move(struct list *from, struct list *to)
+{
+	list_init(to);
+	if (list_empty(from))
+		return;
+	*to = *from;
+	to->next->prev = to;
+	to->prev->next = to;
+	list_init(from);
+}
+
 #define list_first(head, type, member) container_of((head)->next, type, member)
 
 #define list_for_each(pos, head, member)                                                         \

@@ -164,15 +164,6 @@ static void run_timers(struct loop *loop)
 	}
 }
 
-/* Moves everything on one list to another, which need not be initialised. */
-static void list_move(struct list *from, struct list *to)
-{
-	*to = *from;
-	to->next->prev = to;
-	to->prev->next = to;
-	list_init(from);
-}
-
 /*
  * Work that queues itself again must not starve descriptors and timers: a round runs what was
  * queued when it began, and the next epoll_wait() does not sleep while work is left.
@@ -181,8 +172,6 @@ static void run_work(struct loop *loop)
 {
 	struct list round;
 
-	if (list_empty(&loop->work))
-		return;
 	list_move(&loop->work, &round);
 	while (!list_empty(&round)) {
 		struct loop_work *w = list_first(&round, struct loop_work, node);
@@ -197,8 +186,6 @@ static void run_hooks(struct loop *loop)
 {
 	struct list round;
 
-	if (list_empty(&loop->hooks))
-		return;
 	list_move(&loop->hooks, &round);
 	while (!list_empty(&round)) {
 		struct loop_hook *hook = list_first(&round, struct loop_hook, node);

@@ -18,6 +18,7 @@ int adminq_init(struct adminq *q, struct loop *loop)
 
 	q->loop = loop;
 	list_init(&q->waiting);
+	list_init(&q->resting);
 	q->interrupt.fd = -1;
 	q->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->eventfd < 0)
@@ -28,9 +29,20 @@ int adminq_init(struct adminq *q, struct loop *loop)
 	return err;
 }
 
+static void end(struct pf_cmd *cmd, int error)
+{
+	loop_timer_cancel(&cmd->timer);
+	list_del(&cmd->node);
+	cmd->error = error;
+	cmd->done(cmd);
+}
+
 void adminq_destroy(struct adminq *q)
 {
 	adminq_down(q);
+	/* Also what was submitted since, and by those that just ended. */
+	while (!list_empty(&q->resting))
+		end(list_first(&q->resting, struct pf_cmd, node), -EIO);
 	loop_fd_del(q->loop, &q->interrupt);
 	fd_close(&q->eventfd);
 }
@@ -101,14 +113,6 @@ static void post_waiting(struct adminq *q)
 	}
 }
 
-static void end(struct pf_cmd *cmd, int error)
-{
-	loop_timer_cancel(&cmd->timer);
-	list_del(&cmd->node);
-	cmd->error = error;
-	cmd->done(cmd);
-}
-
 static void give_up_slot(struct adminq *q, struct pf_cmd *cmd)
 {
 	if (cmd->slot >= 0)
@@ -123,6 +127,7 @@ static void on_timer(struct loop_timer *timer)
 	struct adminq *q = cmd->adminq;
 
 	if (!q->down && loop_now_ns() < cmd->deadline_ns) { /* answered EAGAIN before */
+		list_del(&cmd->node);
 		loop_timer_set(q->loop, &cmd->timer,
 			       (cmd->deadline_ns - loop_now_ns()) / 1000000 + 1, on_timer);
 		if (!post(q, cmd))
@@ -150,6 +155,7 @@ void adminq_submit(struct adminq *q, struct pf_cmd *cmd, uint32_t deadline_ms)
 	if (q->down || cmd->data_len > PF_CMD_DATA_MAX || cmd->result_room > PF_CMD_RESULT_MAX) {
 		/* From the loop, as promised. */
 		cmd->deadline_ns = 0;
+		list_add_tail(&q->resting, &cmd->node);
 		loop_timer_set(q->loop, &cmd->timer, 0, on_timer);
 		return;
 	}
@@ -183,6 +189,7 @@ static void complete(struct adminq *q, uint16_t slot, uint32_t len)
 		return;
 	}
 	if (status == VIRTIO_ADMIN_EAGAIN) {
+		list_add_tail(&q->resting, &cmd->node);
 		loop_timer_set(q->loop, &cmd->timer, ADMINQ_RETRY_MS, on_timer);
 		return;
 	}
@@ -223,9 +230,12 @@ static void on_interrupt(struct loop_fd *lfd, uint32_t events)
 
 void adminq_down(struct adminq *q)
 {
+	struct list resting;
+
 	if (q->down)
 		return;
 	q->down = true;
+	list_move(&q->resting, &resting);
 	for (uint16_t i = 0; i < ADMINQ_SLOTS_MAX; i++) {
 		struct pf_cmd *cmd = q->slots[i];
 
@@ -235,4 +245,6 @@ void adminq_down(struct adminq *q)
 	}
 	while (!list_empty(&q->waiting))
 		end(list_first(&q->waiting, struct pf_cmd, node), -EIO);
+	while (!list_empty(&resting))
+		end(list_first(&resting, struct pf_cmd, node), -EIO);
 }

@@ -58,6 +58,7 @@ struct adminq {
 	struct pf_cmd *slots[ADMINQ_SLOTS_MAX]; /* NULL in a busy slot: given up on */
 	uint64_t busy[ADMINQ_SLOTS_MAX / 64];
 	struct list waiting; /* struct pf_cmd without a slot */
+	struct list resting; /* struct pf_cmd that only its timer wakes: EAGAIN, or refused */
 	struct loop_fd interrupt;
 	int eventfd;
 };
