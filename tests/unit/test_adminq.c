@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * owner/channel.h on one admin virtqueue: deadlines, slots, and a PF that does not behave. The PF
+ * is the test: it sees the ring's memory and answers, or not, by hand.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "owner/internal.h"
+
+#define SIZE  8 /* descriptors: 4 slots */
+#define SLOTS (SIZE / 2)
+#define IOVA  0x10000000u
+#define LONG  10000 /* ms: a deadline that does not come */
+
+struct command {
+	struct pf_cmd cmd; /* first: done() finds us by it */
+	struct fixture *f;
+	int done;
+	uint8_t result[16];
+	struct command *next; /* submitted by done() */
+};
+
+struct fixture {
+	struct loop *loop;
+	struct pci_access pa;
+	struct adminq q;
+	int kicks;
+	int done; /* of all commands */
+	uint16_t avail_seen;
+	uint16_t used_idx;
+};
+
+static void fx_bar_write(struct pci_access *pa, uint8_t bar, uint64_t offset, const void *data,
+			 uint8_t len)
+{
+	struct fixture *f = container_of(pa, struct fixture, pa);
+
+	assert_int_equal(bar, 2);
+	assert_int_equal(offset, 0x3004);
+	assert_int_equal(len, 2);
+	assert_int_equal(*(const uint16_t *)data, 7);
+	f->kicks++;
+}
+
+static int setup(void **state)
+{
+	static const struct pci_access_ops ops = { .bar_write = fx_bar_write };
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	assert_int_equal(loop_new(&f->loop), 0);
+	f->pa.ops = &ops;
+	assert_int_equal(adminq_init(&f->q, f->loop), 0);
+	f->q.name = "pf";
+	f->q.pa = &f->pa;
+	f->q.index = 7;
+	f->q.size = SIZE;
+	f->q.notify = (struct virtio_region){ .bar = 2, .offset = 0x3000, .len = 0x1000 };
+	f->q.notify_offset = 4;
+	f->q.iova = IOVA;
+	f->q.mem = aligned_alloc(4096, sizeof(*f->q.mem));
+	assert_non_null(f->q.mem);
+	memset(f->q.mem, 0, sizeof(*f->q.mem));
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	adminq_destroy(&f->q);
+	free(f->q.mem);
+	loop_free(f->loop);
+	free(f);
+	return 0;
+}
+
+/* Runs the loop for so long. */
+static void pass(struct fixture *f, unsigned int ms)
+{
+	uint64_t until = loop_now_ns() + ms * 1000000ull;
+
+	do
+		assert_int_equal(loop_step(f->loop, 1), 0);
+	while (loop_now_ns() < until);
+}
+
+static void on_done(struct pf_cmd *cmd)
+{
+	struct command *c = container_of(cmd, struct command, cmd);
+
+	c->done++;
+	c->f->done++;
+	if (c->next)
+		adminq_submit(&c->f->q, &c->next->cmd, LONG);
+}
+
+static void prepare(struct fixture *f, struct command *c, uint64_t member)
+{
+	*c = (struct command){
+		.f = f,
+		.cmd = {
+			.opcode = 0x1234,
+			.group = 1,
+			.member_id = member,
+			.data = "data",
+			.data_len = 4,
+			.result_room = sizeof(c->result),
+			.done = on_done,
+		},
+	};
+	c->cmd.result = c->result;
+}
+
+static void submit(struct fixture *f, struct command *c, uint64_t member, uint32_t deadline_ms)
+{
+	prepare(f, c, member);
+	adminq_submit(&f->q, &c->cmd, deadline_ms);
+}
+
+/* --- the PF's side --- */
+
+/* The head of the next chain that was made available, or -1. */
+static int take(struct fixture *f)
+{
+	struct adminq_memory *m = f->q.mem;
+
+	if (m->avail.idx == f->avail_seen)
+		return -1;
+	return m->avail.ring[f->avail_seen++ % SIZE];
+}
+
+/* What a chain's descriptor says, as memory. */
+static void *desc_memory(struct fixture *f, unsigned int i)
+{
+	return (uint8_t *)f->q.mem + (f->q.mem->desc[i].addr - IOVA);
+}
+
+static uint64_t member_of(struct fixture *f, int head)
+{
+	struct virtio_admin_request *r = desc_memory(f, (unsigned int)head);
+
+	return r->member_id;
+}
+
+static void use(struct fixture *f, uint32_t id, uint32_t len)
+{
+	struct adminq_memory *m = f->q.mem;
+	uint64_t one = 1;
+
+	m->used.ring[f->used_idx % SIZE].id = id;
+	m->used.ring[f->used_idx % SIZE].len = len;
+	f->used_idx++;
+	__atomic_store_n(&m->used.idx, f->used_idx, __ATOMIC_RELEASE);
+	assert_int_equal(write(f->q.eventfd, &one, sizeof(one)), sizeof(one));
+}
+
+static void answer(struct fixture *f, int head, uint16_t status, uint16_t qualifier)
+{
+	struct virtio_admin_reply *reply = desc_memory(f, f->q.mem->desc[head].next);
+
+	assert_true(head >= 0);
+	reply->status = status;
+	reply->qualifier = qualifier;
+	memcpy(reply + 1, "result", 6);
+	use(f, (uint32_t)head, sizeof(*reply) + 6);
+}
+
+/* --- a command --- */
+
+static void test_2_13_a_command_is_a_readable_and_a_writable_part(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_admin_request *r;
+	struct command c;
+	int head;
+
+	submit(f, &c, 3, LONG);
+	assert_int_equal(f->kicks, 1);
+	head = take(f);
+	assert_true(head >= 0);
+	assert_int_equal(take(f), -1);
+	assert_int_equal(f->q.mem->desc[head].flags, VRING_DESC_F_NEXT);
+	assert_int_equal(f->q.mem->desc[head].len, 24 + 4);
+	assert_int_equal(f->q.mem->desc[f->q.mem->desc[head].next].flags, VRING_DESC_F_WRITE);
+	assert_int_equal(f->q.mem->desc[f->q.mem->desc[head].next].len, 8 + 16);
+	r = desc_memory(f, (unsigned int)head);
+	assert_int_equal(r->opcode, 0x1234);
+	assert_int_equal(r->group_type, 1);
+	assert_int_equal(r->member_id, 3);
+	assert_memory_equal(r + 1, "data", 4);
+	answer(f, head, 0, 0);
+	assert_int_equal(c.done, 0); /* from the loop, never before */
+	pass(f, 0);
+	assert_int_equal(c.done, 1);
+	assert_int_equal(c.cmd.error, 0);
+	assert_int_equal(c.cmd.result_len, 6);
+	assert_memory_equal(c.result, "result", 6);
+	pass(f, 2);
+	assert_int_equal(c.done, 1);
+}
+
+static void test_a_failure_is_an_error_with_a_qualifier(void **state)
+{
+	struct fixture *f = *state;
+	struct command c;
+
+	submit(f, &c, 1, LONG);
+	answer(f, take(f), VIRTIO_ADMIN_EINVAL, VIRTIO_ADMIN_Q_INVALID_MEMBER);
+	pass(f, 0);
+	assert_int_equal(c.done, 1);
+	assert_int_equal(c.cmd.error, -EINVAL);
+	assert_int_equal(c.cmd.qualifier, VIRTIO_ADMIN_Q_INVALID_MEMBER);
+}
+
+/* The PF can write what it wants into its reply, and say what it wants of the length. */
+static void test_a_used_length_that_is_wrong(void **state)
+{
+	struct fixture *f = *state;
+	struct command c;
+	int head;
+
+	submit(f, &c, 1, LONG);
+	use(f, (uint32_t)take(f), 7); /* not even a status */
+	pass(f, 0);
+	assert_int_equal(c.cmd.error, -EIO);
+	submit(f, &c, 1, LONG);
+	head = take(f);
+	memset(desc_memory(f, f->q.mem->desc[head].next), 0, 8);
+	use(f, (uint32_t)head, 0xffffffff);
+	pass(f, 0);
+	assert_int_equal(c.cmd.error, 0);
+	assert_int_equal(c.cmd.result_len, sizeof(c.result));
+	submit(f, &c, 1, LONG);
+	head = take(f);
+	memset(desc_memory(f, f->q.mem->desc[head].next), 0, 8);
+	use(f, (uint32_t)head, 8);
+	pass(f, 0);
+	assert_int_equal(c.cmd.error, 0);
+	assert_int_equal(c.cmd.result_len, 0);
+}
+
+static void test_what_does_not_fit_is_refused_from_the_loop(void **state)
+{
+	static uint8_t big[PF_CMD_RESULT_MAX + 1];
+	struct fixture *f = *state;
+	struct command c;
+
+	prepare(f, &c, 1);
+	c.cmd.data = big;
+	c.cmd.data_len = PF_CMD_DATA_MAX + 1;
+	adminq_submit(&f->q, &c.cmd, LONG);
+	assert_int_equal(c.done, 0);
+	pass(f, 2);
+	assert_int_equal(c.done, 1);
+	assert_int_equal(c.cmd.error, -EMSGSIZE);
+	prepare(f, &c, 1);
+	c.cmd.result = big;
+	c.cmd.result_room = PF_CMD_RESULT_MAX + 1;
+	adminq_submit(&f->q, &c.cmd, LONG);
+	pass(f, 2);
+	assert_int_equal(c.cmd.error, -EMSGSIZE);
+	assert_int_equal(f->kicks, 0);
+	prepare(f, &c, 1);
+	c.cmd.data = big;
+	c.cmd.data_len = PF_CMD_DATA_MAX;
+	c.cmd.result = big;
+	c.cmd.result_room = PF_CMD_RESULT_MAX;
+	adminq_submit(&f->q, &c.cmd, LONG);
+	answer(f, take(f), 0, 0);
+	pass(f, 0);
+	assert_int_equal(c.cmd.error, 0);
+}
+
+static void test_indexes_wrap_at_65536(void **state)
+{
+	struct fixture *f = *state;
+	struct command c;
+
+	for (uint32_t i = 0; i < 65536 + 10; i++) {
+		submit(f, &c, i, LONG);
+		answer(f, take(f), 0, 0);
+		assert_int_equal(loop_step(f->loop, 0), 0);
+		assert_int_equal(c.done, 1);
+	}
+	assert_int_equal(f->q.mem->avail.idx, 10);
+}
+
+/* --- deadlines --- */
+
+static void test_a_command_times_out_at_its_deadline(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t start = loop_now_ns(), took;
+	struct command c;
+
+	submit(f, &c, 1, 20);
+	while (!c.done)
+		assert_int_equal(loop_step(f->loop, -1), 0);
+	took = loop_now_ns() - start;
+	assert_true(took >= 20000000 && took < 500000000);
+	assert_int_equal(c.cmd.error, -ETIMEDOUT);
+	submit(f, &c, 1, 0);
+	assert_int_equal(c.done, 0);
+	pass(f, 2);
+	assert_int_equal(c.cmd.error, -ETIMEDOUT);
+}
+
+/*
+ * A slot is memory that the PF may still write to: it is not given to another command until the PF
+ * used it, and what it says then reaches nobody.
+ */
+static void test_the_slot_of_a_timed_out_command_is_the_pfs_until_it_is_used(void **state)
+{
+	struct fixture *f = *state;
+	struct command *late = calloc(1, sizeof(*late)), c[SLOTS];
+	int heads[SLOTS];
+
+	assert_non_null(late);
+	submit(f, late, 100, 1);
+	heads[0] = take(f);
+	pass(f, 5);
+	assert_int_equal(late->done, 1);
+	assert_int_equal(late->cmd.error, -ETIMEDOUT);
+	free(late); /* the address sanitizer sees it if the answer reaches it */
+	/* the other slots are free, this one is not */
+	for (uint64_t i = 0; i < SLOTS; i++)
+		submit(f, &c[i], i, LONG);
+	for (unsigned int i = 1; i < SLOTS; i++) {
+		heads[i] = take(f);
+		assert_int_not_equal(heads[i], heads[0]);
+	}
+	assert_int_equal(take(f), -1);
+	answer(f, heads[0], 0, 0);
+	assert_int_equal(f->done, 1);
+	pass(f, 0);
+	assert_int_equal(f->done, 1);
+	/* now it is there for the one that waited */
+	assert_int_equal(take(f), heads[0]);
+	assert_int_equal(member_of(f, heads[0]), SLOTS - 1);
+	for (unsigned int i = 0; i < SLOTS; i++)
+		answer(f, heads[i], 0, 0);
+	pass(f, 0);
+	for (unsigned int i = 0; i < SLOTS; i++)
+		assert_int_equal(c[i].cmd.error, 0);
+}
+
+static void test_a_command_that_waits_for_a_slot_times_out_too(void **state)
+{
+	struct fixture *f = *state;
+	struct command c[SLOTS], waits;
+
+	for (unsigned int i = 0; i < SLOTS; i++)
+		submit(f, &c[i], i, LONG);
+	submit(f, &waits, 9, 5);
+	pass(f, 10);
+	assert_int_equal(waits.done, 1);
+	assert_int_equal(waits.cmd.error, -ETIMEDOUT);
+	assert_int_equal(f->kicks, SLOTS);
+	for (unsigned int i = 0; i < SLOTS; i++)
+		answer(f, take(f), 0, 0);
+	pass(f, 0);
+	assert_int_equal(take(f), -1); /* it was never sent */
+	assert_int_equal(f->done, SLOTS + 1);
+}
+
+/* --- more commands than slots --- */
+
+static void test_commands_are_sent_in_order_as_slots_become_free(void **state)
+{
+	struct fixture *f = *state;
+	struct command c[40];
+
+	for (unsigned int i = 0; i < 40; i++)
+		submit(f, &c[i], i, LONG);
+	for (unsigned int i = 0; i < 40; i++) {
+		int head = take(f);
+
+		assert_true(head >= 0);
+		assert_int_equal(member_of(f, head), i);
+		answer(f, head, 0, 0);
+		pass(f, 0);
+		assert_int_equal(c[i].done, 1);
+		assert_int_equal(f->done, i + 1);
+	}
+}
+
+static void test_answers_in_any_order(void **state)
+{
+	static const unsigned int order[SLOTS] = { 2, 0, 3, 1 };
+	struct fixture *f = *state;
+	struct command c[SLOTS];
+	int heads[SLOTS];
+
+	for (unsigned int i = 0; i < SLOTS; i++) {
+		submit(f, &c[i], i, LONG);
+		heads[i] = take(f);
+	}
+	for (unsigned int i = 0; i < SLOTS; i++) {
+		answer(f, heads[order[i]], 0, (uint16_t)order[i]);
+		pass(f, 0);
+		assert_int_equal(c[order[i]].done, 1);
+		assert_int_equal(c[order[i]].cmd.qualifier, order[i]);
+		assert_int_equal(f->done, i + 1);
+	}
+}
+
+static void test_done_may_submit_the_next_command(void **state)
+{
+	struct fixture *f = *state;
+	struct command c[4];
+
+	for (unsigned int i = 0; i < 4; i++)
+		prepare(f, &c[i], i);
+	for (unsigned int i = 0; i < 3; i++)
+		c[i].next = &c[i + 1];
+	adminq_submit(&f->q, &c[0].cmd, LONG);
+	for (unsigned int i = 0; i < 4; i++) {
+		int head = take(f);
+
+		assert_int_equal(member_of(f, head), i);
+		answer(f, head, 0, 0);
+		pass(f, 0);
+	}
+	assert_int_equal(f->done, 4);
+}
+
+/* --- cancel --- */
+
+static void test_a_cancelled_command_is_not_done(void **state)
+{
+	struct fixture *f = *state;
+	struct command *c = calloc(1, sizeof(*c)), d;
+	int head;
+
+	assert_non_null(c);
+	submit(f, c, 1, 5);
+	head = take(f);
+	adminq_cancel(&f->q, &c->cmd);
+	free(c);
+	pass(f, 10);
+	answer(f, head, 0, 0);
+	pass(f, 0);
+	assert_int_equal(f->done, 0);
+	/* its slot is free again */
+	submit(f, &d, 2, LONG);
+	assert_int_equal(take(f), head);
+	answer(f, head, 0, 0);
+	pass(f, 0);
+	assert_int_equal(d.done, 1);
+}
+
+static void test_a_command_that_waits_is_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	struct command c[SLOTS], *waits = calloc(1, sizeof(*waits));
+
+	assert_non_null(waits);
+	for (unsigned int i = 0; i < SLOTS; i++)
+		submit(f, &c[i], i, LONG);
+	submit(f, waits, 9, LONG);
+	adminq_cancel(&f->q, &waits->cmd);
+	free(waits);
+	for (unsigned int i = 0; i < SLOTS; i++)
+		answer(f, take(f), 0, 0);
+	pass(f, 0);
+	assert_int_equal(f->done, SLOTS);
+	assert_int_equal(take(f), -1);
+}
+
+/* --- EAGAIN (2.13.2: the driver should retry) --- */
+
+static void test_2_13_2_eagain_is_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	struct command c;
+	int head = -1;
+
+	submit(f, &c, 5, LONG);
+	for (int i = 0; i < 3; i++) {
+		uint64_t until = loop_now_ns() + 1000000000ull;
+
+		while ((head = take(f)) < 0 && loop_now_ns() < until)
+			assert_int_equal(loop_step(f->loop, 10), 0);
+		assert_true(head >= 0);
+		assert_int_equal(member_of(f, head), 5);
+		answer(f, head, i < 2 ? VIRTIO_ADMIN_EAGAIN : 0, 0);
+		pass(f, 0);
+		assert_int_equal(c.done, i == 2);
+	}
+	assert_int_equal(c.cmd.error, 0);
+}
+
+static void test_eagain_ends_at_the_deadline(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t start = loop_now_ns();
+	struct command c;
+
+	submit(f, &c, 5, 30);
+	while (!c.done) {
+		int head = take(f);
+
+		if (head >= 0)
+			answer(f, head, VIRTIO_ADMIN_EAGAIN, VIRTIO_ADMIN_Q_TRYAGAIN);
+		assert_int_equal(loop_step(f->loop, 10), 0);
+		assert_true(loop_now_ns() - start < 1000000000ull);
+	}
+	assert_int_equal(c.cmd.error, -ETIMEDOUT);
+	assert_true(loop_now_ns() - start >= 30000000);
+	assert_true(f->kicks > 1 && f->kicks < 20);
+}
+
+static void test_a_command_that_is_to_be_tried_again_is_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	struct command *c = calloc(1, sizeof(*c));
+
+	assert_non_null(c);
+	submit(f, c, 5, LONG);
+	answer(f, take(f), VIRTIO_ADMIN_EAGAIN, 0);
+	pass(f, 0);
+	adminq_cancel(&f->q, &c->cmd);
+	free(c);
+	pass(f, 20);
+	assert_int_equal(f->kicks, 1);
+}
+
+/* --- a PF that does not behave --- */
+
+/* One of each: sent, waiting for a slot, waiting to be tried again. */
+static void submit_all_kinds(struct fixture *f, struct command c[SLOTS + 2])
+{
+	submit(f, &c[0], 0, LONG);
+	answer(f, take(f), VIRTIO_ADMIN_EAGAIN, 0);
+	pass(f, 0);
+	for (unsigned int i = 1; i < SLOTS + 2; i++)
+		submit(f, &c[i], i, LONG);
+	assert_int_equal(f->done, 0);
+}
+
+static void bogus(struct fixture *f, uint32_t id)
+{
+	struct command c[SLOTS + 2], after;
+
+	submit_all_kinds(f, c);
+	use(f, id, 8);
+	pass(f, 20);
+	assert_int_equal(f->done, SLOTS + 2);
+	for (unsigned int i = 0; i < SLOTS + 2; i++) {
+		assert_int_equal(c[i].done, 1);
+		assert_int_equal(c[i].cmd.error, -EIO);
+	}
+	/* down for good */
+	submit(f, &after, 1, LONG);
+	assert_int_equal(after.done, 0);
+	pass(f, 2);
+	assert_int_equal(after.done, 1);
+	assert_int_equal(after.cmd.error, -EIO);
+	use(f, 0, 8);
+	pass(f, 2);
+}
+
+static void test_a_used_id_that_is_no_head_takes_the_channel_down(void **state)
+{
+	bogus(*state, 1);
+}
+
+static void test_a_used_id_outside_the_ring_takes_the_channel_down(void **state)
+{
+	bogus(*state, SIZE);
+}
+
+static void test_a_used_id_that_wraps_takes_the_channel_down(void **state)
+{
+	bogus(*state, 0xfffffffe);
+}
+
+/* The PF returns a buffer twice. */
+static void test_a_used_id_of_a_free_slot_takes_the_channel_down(void **state)
+{
+	struct fixture *f = *state;
+	struct command c, d;
+	int head;
+
+	submit(f, &c, 1, LONG);
+	submit(f, &d, 2, LONG);
+	head = take(f);
+	answer(f, head, 0, 0);
+	use(f, (uint32_t)head, 14);
+	pass(f, 2);
+	assert_int_equal(c.cmd.error, 0);
+	assert_int_equal(d.done, 1);
+	assert_int_equal(d.cmd.error, -EIO);
+}
+
+/* The used index jumps: what is in the ring was seen before. */
+static void test_a_used_index_that_jumps_takes_the_channel_down(void **state)
+{
+	struct fixture *f = *state;
+	struct command c;
+	uint64_t one = 1;
+
+	submit(f, &c, 1, LONG);
+	f->q.mem->used.idx = 30000;
+	assert_int_equal(write(f->q.eventfd, &one, sizeof(one)), sizeof(one));
+	pass(f, 2);
+	assert_int_equal(c.done, 1);
+}
+
+static void test_spurious_interrupts_are_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct command c;
+	uint64_t one = 1;
+
+	submit(f, &c, 1, LONG);
+	assert_int_equal(write(f->q.eventfd, &one, sizeof(one)), sizeof(one));
+	pass(f, 2);
+	assert_int_equal(c.done, 0);
+	answer(f, take(f), 0, 0);
+	pass(f, 0);
+	assert_int_equal(c.cmd.error, 0);
+}
+
+/* --- the end --- */
+
+/* Whoever takes the owner down ends all commands, and nothing of the queue is touched after it. */
+static void test_destroying_the_queue_ends_every_command(void **state)
+{
+	struct fixture *f = *state;
+	struct command c[SLOTS + 2];
+
+	submit_all_kinds(f, c);
+	adminq_destroy(&f->q);
+	assert_int_equal(f->done, SLOTS + 2);
+	for (unsigned int i = 0; i < SLOTS + 2; i++)
+		assert_int_equal(c[i].cmd.error, -EIO);
+	pass(f, 20);
+	assert_int_equal(f->done, SLOTS + 2);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_2_13_a_command_is_a_readable_and_a_writable_part),
+		TEST(test_a_failure_is_an_error_with_a_qualifier),
+		TEST(test_a_used_length_that_is_wrong),
+		TEST(test_what_does_not_fit_is_refused_from_the_loop),
+		TEST(test_indexes_wrap_at_65536),
+		TEST(test_a_command_times_out_at_its_deadline),
+		TEST(test_the_slot_of_a_timed_out_command_is_the_pfs_until_it_is_used),
+		TEST(test_a_command_that_waits_for_a_slot_times_out_too),
+		TEST(test_commands_are_sent_in_order_as_slots_become_free),
+		TEST(test_answers_in_any_order),
+		TEST(test_done_may_submit_the_next_command),
+		TEST(test_a_cancelled_command_is_not_done),
+		TEST(test_a_command_that_waits_is_cancelled),
+		TEST(test_2_13_2_eagain_is_tried_again),
+		TEST(test_eagain_ends_at_the_deadline),
+		TEST(test_a_command_that_is_to_be_tried_again_is_cancelled),
+		TEST(test_a_used_id_that_is_no_head_takes_the_channel_down),
+		TEST(test_a_used_id_outside_the_ring_takes_the_channel_down),
+		TEST(test_a_used_id_that_wraps_takes_the_channel_down),
+		TEST(test_a_used_id_of_a_free_slot_takes_the_channel_down),
+		TEST(test_a_used_index_that_jumps_takes_the_channel_down),
+		TEST(test_spurious_interrupts_are_nothing),
+		TEST(test_destroying_the_queue_ends_every_command),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
