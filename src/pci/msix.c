@@ -88,11 +88,6 @@ static void send_pending(struct pci_function *fn, uint16_t vector)
 
 void pci_msix_config_written(struct pci_function *fn)
 {
-	/* What was pending when MSI-X was turned off is no interrupt when it is turned on again. */
-	if (!pci_function_msix_enabled(fn)) {
-		memset(fn->state->msix_pending, 0, sizeof(fn->state->msix_pending));
-		return;
-	}
 	for (uint16_t word = 0; word < (fn->msix_vectors + 63) / 64; word++) {
 		if (!fn->state->msix_pending[word])
 			continue;
