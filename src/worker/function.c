@@ -193,6 +193,8 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 			      pf_vf_rid(w->pf, fn->slot), true, w->type->class_code);
 	if (err)
 		virtio_device_destroy(dev);
+	else if (w->net_switch && (c->flags & IPC_FUNCTION_LINK_DOWN))
+		net_set_link(dev, false);
 	return err;
 }
 

@@ -95,6 +95,7 @@ struct ipc_pf_info {
 #define IPC_FUNCTION_LEGACY_ONLY 0x4u  /* legacy=only */
 #define IPC_FUNCTION_PACKED      0x8u  /* offer packed virtqueues */
 #define IPC_FUNCTION_TRUST       0x10u /* net: trust=true */
+#define IPC_FUNCTION_LINK_DOWN   0x20u /* net: link=down, until it is set otherwise */
 
 /* Descriptors: IPC_FD_STATE, and IPC_FD_LISTEN and IPC_FD_BACKEND as fds says. */
 struct ipc_function_create {
