@@ -304,6 +304,7 @@ static int run_debug_fault(const struct command *cmd, struct failure *f)
 const struct verb verb_table[] = {
 	{ "create", "TYPE NAME [key=value ...]", "make a function and attach it to a driver",
 	  "TYPE    blk  a disk: image=PATH\n"
+	  "        net  a network interface\n"
 	  "        rng  random numbers\n"
 	  "\n"
 	  "Keys for all types:\n"
@@ -313,8 +314,9 @@ const struct verb verb_table[] = {
 	  "  pf=PF               the PF to take a slot of (default: the first of the type that has\n"
 	  "                      one free; a new one if there is none of the type)\n"
 	  "  slot=N              this slot (default: the lowest that is free)\n"
-	  "  queues=N            number of virtqueues for requests\n"
+	  "  queues=N            number of virtqueues for requests; of queue pairs for net (1 to 32)\n"
 	  "  queue_size=N        entries per virtqueue, a power of two\n"
+	  "  packed=true         offer packed virtqueues\n"
 	  "  owner=USER group=GROUP mode=MODE\n"
 	  "                      of the socket (default: ours, 0600)\n"
 	  "Keys for blk:\n"
@@ -323,6 +325,13 @@ const struct verb verb_table[] = {
 	  "  serial=TEXT         up to 20 characters (default: NAME)\n"
 	  "  direct=true         bypass the host's page cache\n"
 	  "  share=true          do not lock the image: its other users are coordinated\n"
+	  "Keys for net:\n"
+	  "  mac=ADDRESS         (default: made up, the same for this name every time)\n"
+	  "  mtu=BYTES           what the guest is told, 68 to 65535 (default: nothing)\n"
+	  "  backend=switch      the PF's switch (default)\n"
+	  "  backend=tap:IFNAME  a TAP of the host, made if it is not there\n"
+	  "  trust=true          the guest may send from other addresses than its own\n"
+	  "  link=up|down        at first (default: up)\n"
 	  "Keys for driver virtio-vfio-pci:\n"
 	  "  legacy=auto|only    only: hide the modern interface, so that any guest uses the old\n"
 	  "\n"
@@ -340,8 +349,9 @@ const struct verb verb_table[] = {
 	  "stays with the old one.\n",
 	  2, 2, false, run_bind },
 	{ "pf add", "NAME type=TYPE [key=value ...]", "start a PF, whose slots functions take",
-	  "  type=TYPE     blk or rng\n"
-	  "  max_vfs=N     number of slots, 1 to 4094 (default 255)\n",
+	  "  type=TYPE          blk, net or rng\n"
+	  "  max_vfs=N          number of slots, 1 to 4094 (default 255)\n"
+	  "  uplink=tap:IFNAME  net: a TAP that the PF's switch is connected to\n",
 	  1, -1, false, run_pf_add },
 	{ "pf list", "", "list PFs", NULL, 0, 0, false, run_pf_list },
 	{ "pf remove", "NAME", "end a PF that has no functions", NULL, 1, 1, false, run_pf_remove },

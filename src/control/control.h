@@ -18,7 +18,8 @@
  *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
  *   inventory.c  getting back from a ridge-pf what it has
  *   ipc_link.c   requests to it, with deadlines
- *   params.c     the tables of parameters
+ *   params.c, param_value.c  the tables of parameters, and the spelling of their values
+ *   net.c        MAC addresses and TAPs
  *   image.c, sockets.c, runtime.c  the files that are opened and made
  *
  * The PF processes are the authority on what exists. ridged keeps a copy, which it makes when it
@@ -35,7 +36,7 @@
  *             A PF process that ends in any phase takes its functions with it.
  *
  * Per function ridged holds duplicates of the descriptors that it gave away (state, listening
- * socket, image) and its parameters: what a successor of a PF process that died would need.
+ * socket, image or TAP) and its parameters: what a successor of a PF process that died would need.
  */
 #ifndef RIDGE_CONTROL_CONTROL_H
 #define RIDGE_CONTROL_CONTROL_H

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/net.h"
 #include "control/operation.h"
 #include "control/pf_process.h"
 #include "control/queries.h"
@@ -154,10 +155,12 @@ static int create_send(struct operation *op, struct error *e)
 	const struct params *p = &fn->params;
 	const char *serial = params_text(p, FUNCTION_SERIAL);
 	const char *legacy = params_text(p, FUNCTION_LEGACY);
+	const char *mac = params_text(p, FUNCTION_MAC), *link = params_text(p, FUNCTION_LINK);
 	struct ipc_function_create create = {
 		.slot = (uint32_t)params_number(p, FUNCTION_SLOT),
 		.queues = (uint16_t)params_number(p, FUNCTION_QUEUES),
 		.queue_size = (uint16_t)params_number(p, FUNCTION_QUEUE_SIZE),
+		.mtu = (uint16_t)params_number(p, FUNCTION_MTU),
 	};
 	int fds[FUNCTION_FDS];
 	size_t nfds;
@@ -172,6 +175,14 @@ static int create_send(struct operation *op, struct error *e)
 		create.flags |= IPC_FUNCTION_DIRECT;
 	if (legacy && !strcmp(legacy, "only"))
 		create.flags |= IPC_FUNCTION_LEGACY_ONLY;
+	if (params_bool(p, FUNCTION_PACKED))
+		create.flags |= IPC_FUNCTION_PACKED;
+	if (params_bool(p, FUNCTION_TRUST))
+		create.flags |= IPC_FUNCTION_TRUST;
+	if (link && !strcmp(link, "down"))
+		create.flags |= IPC_FUNCTION_LINK_DOWN;
+	if (mac)
+		params_mac(mac, create.mac);
 	err = function_spec(p, create.spec, e);
 	if (err)
 		return err;
@@ -222,7 +233,9 @@ static int create_new(struct operation *op, const struct params *params, struct 
 		return err;
 	if (function_new(pf, params, &op->fn))
 		return error_set(e, ENOMEM, "out of memory");
-	err = function_open(op->fn, e);
+	err = strcmp(pf->type, "net") ? 0 : net_address(op->fn, e);
+	if (!err)
+		err = function_open(op->fn, e);
 	if (!err)
 		err = create_send(op, e);
 	if (err)

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "control/image.h"
+#include "control/net.h"
 #include "control/operation.h"
 #include "control/runtime.h"
 
@@ -68,6 +69,8 @@ int function_open(struct function *fn, struct error *e)
 {
 	const struct params *p = &fn->params;
 	const char *image = params_text(p, FUNCTION_IMAGE);
+	const char *backend = params_text(p, FUNCTION_BACKEND);
+	const char *tap = backend ? params_tap(backend) : NULL;
 	struct image_options options = {
 		.readonly = params_bool(p, FUNCTION_READONLY),
 		.direct = params_bool(p, FUNCTION_DIRECT),
@@ -77,6 +80,9 @@ int function_open(struct function *fn, struct error *e)
 
 	if (image)
 		err = image_open(image, &options, &fn->fds[FUNCTION_FD_BACKEND], e);
+	else if (tap)
+		err = net_tap_open(tap, (unsigned)params_number(p, FUNCTION_MTU),
+				   &fn->fds[FUNCTION_FD_BACKEND], e);
 	if (!err)
 		err = open_state(fn, e);
 	if (!err && params_driver_serves(params_text(p, FUNCTION_DRIVER), e) > 0)

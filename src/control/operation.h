@@ -20,8 +20,8 @@ struct operation {
 int function_usable(const struct function *fn, struct error *e);
 
 /*
- * Opens what a function needs by its parameters: image, memory for the state, socket. Returns 0, or
- * a negative errno with e set; what was opened belongs to the function in any case.
+ * Opens what a function needs by its parameters: image or TAP, memory for the state, socket.
+ * Returns 0, or a negative errno with e set; what was opened belongs to the function in any case.
  */
 int function_open(struct function *fn, struct error *e);
 int function_open_socket(struct function *fn, struct error *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "control/params.h"
+#include "control/param_keys.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -7,42 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum param_kind {
-	PARAM_CHOICE, /* one of the words in choices */
-	PARAM_OBJECT, /* the name of a function or a PF */
-	PARAM_NUMBER, /* min..max */
-	PARAM_SIZE,   /* min..max, K, M and G are understood; a power of two */
-	PARAM_BOOL,
-	PARAM_MODE,    /* permission bits, octal */
-	PARAM_ACCOUNT, /* a user or group, by name or number; looked up when it is used */
-	PARAM_PATH,    /* absolute */
-	PARAM_TEXT,    /* at most max bytes of printable ASCII */
-};
-
-#define PARAM_REQUIRED 0x1u
-#define PARAM_PLACE    0x2u /* where, not what: not asked for means anywhere */
-
-struct param {
-	const char *key;
-	enum param_kind kind;
-	unsigned flags;
-	const char *type;   /* only for functions of this type; NULL: all */
-	const char *driver; /* only with this driver; NULL: all */
-	const char *unset;  /* the value that stands for no value, or NULL */
-	const char *const *choices;
-	uint64_t min, max;
-};
-
-struct param_set {
-	const char *what;
-	unsigned n, type, driver; /* number of keys; keys of the type and the driver, or n */
-	const struct param *keys;
-};
-
 /* The types and drivers of this version. */
-static const char *const types[] = { "blk", "rng", NULL };
+static const char *const types[] = { "blk", "net", "rng", NULL };
 static const char *const drivers[] = { "vfio-pci", "virtio-vfio-pci", "none", NULL };
 static const char *const legacies[] = { "auto", "only", NULL };
+static const char *const backends[] = { "switch", NULL };
+static const char *const links[] = { "up", "down", NULL };
+
+_Static_assert(PARAMS_MAX <= 32, "params.given");
 
 #define KEY(name, what, ...)                                     \
 	{                                                        \
@@ -55,9 +27,10 @@ static const struct param function_keys[FUNCTION_KEYS] = {
 	[FUNCTION_DRIVER] = KEY("driver", CHOICE, .unset = "vfio-pci", .choices = drivers),
 	[FUNCTION_PF] = KEY("pf", OBJECT, .flags = PARAM_PLACE),
 	[FUNCTION_SLOT] = KEY("slot", NUMBER, .flags = PARAM_PLACE, .min = 1, .max = 4094),
-	[FUNCTION_QUEUES] = KEY("queues", NUMBER, .min = 1, .max = 1024),
+	[FUNCTION_QUEUES] = KEY("queues", NUMBER, .min = 1, .max = 1024, .max_net = 32 /* pairs */),
 	/* virtio 1.3, 2.7: a split virtqueue holds at most 32768 */
 	[FUNCTION_QUEUE_SIZE] = KEY("queue_size", SIZE, .min = 2, .max = 32768),
+	[FUNCTION_PACKED] = KEY("packed", BOOL, .unset = "false"),
 	[FUNCTION_OWNER] = KEY("owner", ACCOUNT),
 	[FUNCTION_GROUP] = KEY("group", ACCOUNT),
 	[FUNCTION_MODE] = KEY("mode", MODE, .unset = "0600"),
@@ -67,6 +40,17 @@ static const struct param function_keys[FUNCTION_KEYS] = {
 	[FUNCTION_SERIAL] = KEY("serial", TEXT, .type = "blk", .max = 20),
 	[FUNCTION_DIRECT] = KEY("direct", BOOL, .type = "blk", .unset = "false"),
 	[FUNCTION_SHARE] = KEY("share", BOOL, .type = "blk", .unset = "false"),
+	[FUNCTION_SIZE] = KEY("size", BYTES, .flags = PARAM_STATE | PARAM_LATER, .type = "blk",
+			      .max = INT64_MAX),
+	/* Not given: made up, see net.h. */
+	[FUNCTION_MAC] = KEY("mac", MAC, .flags = PARAM_PLACE, .type = "net"),
+	/* virtio 1.3, 5.1.4.1: at least 68, the minimum of IPv4 */
+	[FUNCTION_MTU] = KEY("mtu", NUMBER, .type = "net", .min = 68, .max = 65535),
+	[FUNCTION_BACKEND] =
+		KEY("backend", TAP, .type = "net", .unset = "switch", .choices = backends),
+	[FUNCTION_TRUST] = KEY("trust", BOOL, .type = "net", .unset = "false"),
+	[FUNCTION_LINK] = KEY("link", CHOICE, .flags = PARAM_STATE, .type = "net", .unset = "up",
+			      .choices = links),
 	[FUNCTION_LEGACY] = KEY("legacy", CHOICE, .driver = "virtio-vfio-pci", .unset = "auto",
 				.choices = legacies),
 };
@@ -75,149 +59,12 @@ static const struct param pf_keys[PF_KEYS] = {
 	[PF_TYPE] = KEY("type", CHOICE, .flags = PARAM_REQUIRED, .choices = types),
 	[PF_NAME] = KEY("name", OBJECT, .flags = PARAM_REQUIRED),
 	[PF_MAX_VFS] = KEY("max_vfs", NUMBER, .unset = "255", .min = 1, .max = 4094),
+	[PF_UPLINK] = KEY("uplink", TAP, .type = "net"),
 };
 
 const struct param_set params_function = { "a function", FUNCTION_KEYS, FUNCTION_TYPE,
 					   FUNCTION_DRIVER, function_keys };
 const struct param_set params_pf = { "a PF", PF_KEYS, PF_TYPE, PF_KEYS, pf_keys };
-
-static const char *const suffixes = "KMG";
-
-const char *params_name_wrong(const char *name)
-{
-	size_t len = strlen(name);
-
-	if (len < 1 || len > 63)
-		return "a name has 1 to 63 characters";
-	if (name[0] == '.' || name[0] == '-')
-		return "a name does not begin with '.' or '-'";
-	if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") !=
-	    len)
-		return "a name is made of A-Z a-z 0-9 . _ -";
-	return NULL;
-}
-
-static bool choice_has(const char *const *choices, const char *word)
-{
-	for (; *choices; choices++)
-		if (!strcmp(*choices, word))
-			return true;
-	return false;
-}
-
-/* "a, b, c" */
-static void text_add(char *text, size_t len, const char *word)
-{
-	size_t n = strlen(text);
-
-	snprintf(text + n, len - n, "%s%s", n ? ", " : "", word);
-}
-
-static int choice_check(const struct param *key, const char *text, struct error *e)
-{
-	char words[128] = "";
-
-	if (choice_has(key->choices, text))
-		return 0;
-	for (const char *const *c = key->choices; *c; c++)
-		text_add(words, sizeof(words), *c);
-	return error_params(e, "%s=%s: there is no such %s; give one of %s", key->key, text,
-			    key->key, words);
-}
-
-static int number_parse(const struct param *key, const char *text, uint64_t *number,
-			struct error *e)
-{
-	bool size = key->kind == PARAM_SIZE;
-	const char *suffix;
-	uint64_t value;
-	char *end;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	/* strtoull() takes signs and leading space, too. */
-	if (text[0] < '0' || text[0] > '9' || errno)
-		goto wrong;
-	suffix = size && *end ? strchr(suffixes, *end) : NULL;
-	if (suffix) {
-		unsigned shift = 10 * (unsigned)(suffix - suffixes + 1);
-
-		if (value > UINT64_MAX >> shift)
-			goto wrong;
-		value <<= shift;
-		end++;
-	}
-	if (*end || value < key->min || value > key->max || (size && (value & (value - 1))))
-		goto wrong;
-	*number = value;
-	return 0;
-wrong:
-	return error_params(e, "%s=%s: give a %s from %llu to %llu", key->key, text,
-			    size ? "power of two" : "number", (unsigned long long)key->min,
-			    (unsigned long long)key->max);
-}
-
-/* Writes the canonical spelling of text to out. */
-static int value_check(const struct param *key, const char *text, char *out, size_t len,
-		       struct error *e)
-{
-	size_t n = strlen(text);
-	uint64_t number = 0;
-	char *end;
-	int err;
-
-	for (const char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			return error_params(e, "%s: a control character; give printable text",
-					    key->key);
-	snprintf(out, len, "%s", text);
-	switch (key->kind) {
-	case PARAM_CHOICE:
-		return choice_check(key, text, e);
-	case PARAM_OBJECT:
-		if (params_name_wrong(text))
-			return error_params(e, "%s=%s: %s", key->key, text,
-					    params_name_wrong(text));
-		return 0;
-	case PARAM_NUMBER:
-	case PARAM_SIZE:
-		err = number_parse(key, text, &number, e);
-		if (!err)
-			snprintf(out, len, "%llu", (unsigned long long)number);
-		return err;
-	case PARAM_BOOL:
-		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-			return error_params(e, "%s=%s: give true or false", key->key, text);
-		return 0;
-	case PARAM_MODE:
-		number = strtoul(text, &end, 8);
-		if (*end || text[0] < '0' || text[0] > '7' || n > 5 || number > 0777)
-			return error_params(e, "%s=%s: give octal permissions, as in 0660",
-					    key->key, text);
-		snprintf(out, len, "%04o", (unsigned)number);
-		return 0;
-	case PARAM_ACCOUNT:
-		if (n < 1 || n > 63)
-			return error_params(e, "%s=%s: give a name or a number", key->key, text);
-		return 0;
-	case PARAM_PATH:
-		if (text[0] != '/')
-			return error_params(e, "%s=%s: give an absolute path", key->key, text);
-		if (n >= PATH_MAX)
-			return error_params(e, "%s: the path is too long", key->key);
-		return 0;
-	case PARAM_TEXT:
-		if (n < 1 || n > key->max)
-			return error_params(e, "%s=%s: give 1 to %u characters", key->key, text,
-					    (unsigned)key->max);
-		for (const char *c = text; *c; c++)
-			if ((unsigned char)*c > 0x7e)
-				return error_params(e, "%s=%s: give ASCII characters", key->key,
-						    text);
-		return 0;
-	}
-	return error_params(e, "%s: cannot be given", key->key);
-}
 
 int params_set(struct params *p, unsigned key, const char *text)
 {
@@ -252,7 +99,7 @@ static int value_parse(struct params *p, unsigned i, struct json_object *value, 
 		break;
 	case json_type_int:
 		if (key->kind != PARAM_NUMBER && key->kind != PARAM_SIZE &&
-		    key->kind != PARAM_ACCOUNT)
+		    key->kind != PARAM_BYTES && key->kind != PARAM_ACCOUNT)
 			return error_params(e, "%s: does not take a number; give a string",
 					    key->key);
 		text = json_object_get_string(value);
@@ -260,7 +107,7 @@ static int value_parse(struct params *p, unsigned i, struct json_object *value, 
 	default:
 		return error_params(e, "%s: give a string, a number or a boolean", key->key);
 	}
-	err = value_check(key, text, out, sizeof(out), e);
+	err = param_value(key, text, out, sizeof(out), e);
 	if (err)
 		return err;
 	return params_set(p, i, out) ? error_set(e, ENOMEM, "out of memory") : 0;
@@ -282,8 +129,9 @@ static int key_unknown(const struct params *p, const char *name, struct error *e
 	char words[256] = "";
 
 	for (unsigned i = 0; i < p->set->n; i++)
-		if (key_applies(p, i) || (p->set->keys[i].driver && !p->set->keys[i].type))
-			text_add(words, sizeof(words), p->set->keys[i].key);
+		if (!(p->set->keys[i].flags & PARAM_LATER) &&
+		    (key_applies(p, i) || (p->set->keys[i].driver && !p->set->keys[i].type)))
+			param_words_add(words, sizeof(words), p->set->keys[i].key);
 	return error_params(e, "there is no key %s for %s%s%s; the keys are %s", name, p->set->what,
 			    p->value[p->set->type] ? " of type " : "",
 			    p->value[p->set->type] ? p->value[p->set->type] : "", words);
@@ -318,6 +166,16 @@ static int key_check(struct params *p, unsigned i, struct error *e)
 			e, "%s means something only to driver %s; leave it out, or give driver=%s",
 			key->key, key->driver, key->driver);
 	}
+	if (p->value[i] && (key->flags & PARAM_LATER))
+		return error_params(e,
+				    "%s can be given to what exists only; leave it out, and set "
+				    "it then",
+				    key->key);
+	if (p->value[i] && key->max_net && !strcmp(p->value[p->set->type], "net") &&
+	    params_number(p, i) > key->max_net)
+		return error_params(e, "%s=%s: give a number from %llu to %llu", key->key,
+				    p->value[i], (unsigned long long)key->min,
+				    (unsigned long long)key->max_net);
 	if (!p->value[i] && (key->flags & PARAM_REQUIRED) && key_applies(p, i))
 		return error_params(e, "%s is missing; give %s=...", key->key, key->key);
 	if (params_fill_key(p, i))
@@ -334,8 +192,10 @@ static int object_parse(struct params *p, struct json_object *object, struct err
 	for (unsigned i = 0; i < set->n; i++) {
 		int err = 0;
 
-		if (json_object_object_get_ex(object, set->keys[i].key, &value))
+		if (json_object_object_get_ex(object, set->keys[i].key, &value)) {
 			err = value_parse(p, i, value, e);
+			p->given |= 1u << i;
+		}
 		if (!err)
 			err = key_check(p, i, e);
 		if (err)
@@ -428,7 +288,7 @@ int params_strings(struct json_object *object, const char *const *names, const c
 
 int params_copy(struct params *to, const struct params *from)
 {
-	*to = (struct params){ .set = from->set };
+	*to = (struct params){ .set = from->set, .given = from->given };
 	for (unsigned i = 0; i < PARAMS_MAX; i++)
 		if (from->value[i] && params_set(to, i, from->value[i])) {
 			params_free(to);
@@ -472,7 +332,8 @@ struct json_object *params_json(const struct params *p)
 			continue;
 		if (key->kind == PARAM_BOOL)
 			value = json_object_new_boolean(params_bool(p, i));
-		else if (key->kind == PARAM_NUMBER || key->kind == PARAM_SIZE)
+		else if (key->kind == PARAM_NUMBER || key->kind == PARAM_SIZE ||
+			 (key->kind == PARAM_BYTES && strcmp(p->value[i], PARAM_BYTES_ALL) != 0))
 			value = json_object_new_int64((int64_t)params_number(p, i));
 		else
 			value = json_object_new_string(p->value[i]);
@@ -492,7 +353,7 @@ unsigned params_diff(const struct params *have, const struct params *asked, char
 		const char *b = asked->value[i] ? asked->value[i] : key->unset;
 		size_t used = strlen(text);
 
-		if ((key->flags & PARAM_PLACE) && !b)
+		if ((key->flags & (PARAM_PLACE | PARAM_STATE)) && !(asked->given & 1u << i))
 			continue;
 		if (!key_applies(asked, i) || (!a && !b) || (a && b && !strcmp(a, b)))
 			continue;
@@ -505,7 +366,7 @@ unsigned params_diff(const struct params *have, const struct params *asked, char
 
 int params_driver_serves(const char *driver, struct error *e)
 {
-	int err = choice_check(&function_keys[FUNCTION_DRIVER], driver, e);
+	int err = param_choice(&function_keys[FUNCTION_DRIVER], driver, e);
 
 	return err ? err : strcmp(driver, "none") != 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The parameters of functions and PFs: which keys there are, for which types and drivers, and
- * which values are legal. All of that is in two tables in params.c.
+ * which values are legal. All of that is in two tables in params.c; the spelling of values is in
+ * param_value.c.
  *
  * A value is kept in one canonical spelling, so that two sets of parameters are the same exactly
  * when their texts are: "1K" and 1024, true and "true", "660" and "0660" are no difference. The
@@ -26,6 +27,7 @@ enum function_key {
 	FUNCTION_SLOT,
 	FUNCTION_QUEUES,
 	FUNCTION_QUEUE_SIZE,
+	FUNCTION_PACKED,
 	FUNCTION_OWNER,
 	FUNCTION_GROUP,
 	FUNCTION_MODE,
@@ -34,6 +36,12 @@ enum function_key {
 	FUNCTION_SERIAL,
 	FUNCTION_DIRECT,
 	FUNCTION_SHARE,
+	FUNCTION_SIZE,
+	FUNCTION_MAC,
+	FUNCTION_MTU,
+	FUNCTION_BACKEND,
+	FUNCTION_TRUST,
+	FUNCTION_LINK,
 	FUNCTION_LEGACY,
 	FUNCTION_KEYS,
 };
@@ -43,6 +51,7 @@ enum pf_key {
 	PF_TYPE,
 	PF_NAME,
 	PF_MAX_VFS,
+	PF_UPLINK,
 	PF_KEYS,
 };
 
@@ -55,6 +64,7 @@ extern const struct param_set params_pf;
 struct params {
 	const struct param_set *set;
 	char *value[PARAMS_MAX]; /* canonical text by key, NULL: not given */
+	uint32_t given;          /* bits by key: not by default */
 };
 
 /*
@@ -93,12 +103,19 @@ struct json_object *params_json(const struct params *p);
 
 /*
  * Writes what of asked differs from have to text, as "key (have a, asked b), ...". A place (pf,
- * slot) that was not asked for is no difference. Returns the number of differences.
+ * slot) or a state (link) that was not asked for is no difference. Returns the number of
+ * differences.
  */
 unsigned params_diff(const struct params *have, const struct params *asked, char *text, size_t len);
 
 /* 1..63 of [A-Za-z0-9._-], not starting with '.' or '-'. Returns NULL, or what is wrong. */
 const char *params_name_wrong(const char *name);
+
+/* The bytes of a MAC address in text. Returns 0 or -EINVAL. */
+int params_mac(const char *text, uint8_t mac[6]);
+
+/* The interface's name in "tap:IFNAME", or NULL if text is something else. */
+const char *params_tap(const char *text);
 
 /* Whether a driver serves a vfio-user socket; -EINVAL with e set when there is no such driver. */
 int params_driver_serves(const char *driver, struct error *e);

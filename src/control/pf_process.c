@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/inventory.h"
+#include "control/net.h"
 #include "control/runtime.h"
 
 #define PF_BACKLOG        4
@@ -84,6 +85,7 @@ static void pf_free(struct pf *pf)
 	loop_timer_cancel(&pf->timer);
 	loop_fd_del(pf->ctl->loop, &pf->exited);
 	fd_close(&pf->pidfd);
+	fd_close(&pf->uplink);
 	while (!list_empty(&pf->functions))
 		function_free(list_first(&pf->functions, struct function, node));
 	list_del(&pf->node);
@@ -308,6 +310,7 @@ static struct pf *pf_new(struct control *ctl, const char *name, struct error *e)
 	pf->ctl = ctl;
 	snprintf(pf->name, sizeof(pf->name), "%s", name);
 	pf->pidfd = -1;
+	pf->uplink = -1;
 	pf->exited.fd = -1;
 	list_init(&pf->functions);
 	ipc_link_init(&pf->link, ctl->loop);
@@ -341,6 +344,8 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 	char what[IPC_NAME_MAX + 16];
 	struct error e;
 
+	if (reply->event != IPC_LATE)
+		fd_close(&pf->uplink);
 	if (reply->event == IPC_LOST)
 		return;
 	if (reply->event == IPC_LATE) {
@@ -367,7 +372,8 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 static int send_init(struct pf *pf, struct error *e)
 {
 	struct json_object *json = params_json(&pf->params);
-	struct ipc_pf_init init = { .total_vfs = (uint32_t)params_number(&pf->params, PF_MAX_VFS) };
+	struct ipc_pf_init init = { .total_vfs = (uint32_t)params_number(&pf->params, PF_MAX_VFS),
+				    .fds = pf->uplink >= 0 ? IPC_FD_UPLINK : 0 };
 	int err;
 
 	snprintf(init.name, sizeof(init.name), "%s", pf->name);
@@ -375,8 +381,8 @@ static int send_init(struct pf *pf, struct error *e)
 	snprintf(init.spec, sizeof(init.spec), "%s",
 		 json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
 	json_object_put(json);
-	err = ipc_link_send(&pf->link, IPC_PF_INIT, &init, sizeof(init), NULL, 0, IPC_DEADLINE_MS,
-			    init_done, pf);
+	err = ipc_link_send(&pf->link, IPC_PF_INIT, &init, sizeof(init), &pf->uplink,
+			    pf->uplink >= 0 ? 1 : 0, IPC_DEADLINE_MS, init_done, pf);
 	return err ? error_set(e, -err, "PF %s: %s", pf->name, strerror(-err)) : 0;
 }
 
@@ -403,6 +409,7 @@ static int pf_spawn(struct pf *pf, const char *binary, int listen_fd, struct err
 int pf_start(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
 {
 	static const struct socket_access ours = { (uid_t)-1, (gid_t)-1, 0600 };
+	const char *uplink = params_text(params, PF_UPLINK);
 	fd_auto int listen_fd = -1;
 	char binary[PATH_MAX];
 	struct pf *pf;
@@ -420,7 +427,9 @@ int pf_start(struct control *ctl, const struct params *params, struct pf **out, 
 		pf_free(pf);
 		return error_set(e, ENOMEM, "out of memory");
 	}
-	err = socket_listen(pf->path, SOCK_SEQPACKET, PF_BACKLOG, &ours, &listen_fd, e);
+	err = uplink ? net_tap_open(params_tap(uplink), 0, &pf->uplink, e) : 0;
+	if (!err)
+		err = socket_listen(pf->path, SOCK_SEQPACKET, PF_BACKLOG, &ours, &listen_fd, e);
 	if (err) {
 		pf_free(pf);
 		return err;

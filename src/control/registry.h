@@ -27,6 +27,7 @@ struct pf {
 	bool adopting;     /* counted in control.adopting */
 	pid_t pid;
 	int pidfd;
+	int uplink; /* a TAP on its way to the process; else -1 */
 	struct loop_fd exited;
 	struct ipc_link link;
 	struct loop_timer timer; /* PF_STOPPING: kill it; else: connect again */

@@ -5,6 +5,7 @@
  *   .                  0711  anyone may pass, nobody may look
  *   ridged.sock        0600  or 0660 with --group: control
  *   ridged.lock        0600  one ridged per directory
+ *   mac-seed           0600  what made-up MAC addresses are derived from
  *   functions/NAME.sock      0711: vfio-user sockets, each with the access asked for
  *   pf/NAME.sock             0700: control sockets of PF processes
  */

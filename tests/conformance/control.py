@@ -116,13 +116,14 @@ class Connection:
 
 
 class Daemon:
-    def __init__(self, fake=True, arguments=(), environment=None):
+    def __init__(self, fake=True, arguments=(), environment=None, prefix=()):
         self.directory = tempfile.mkdtemp(prefix="ridge-", dir="/tmp")
         os.chmod(self.directory, 0o755)
         self.runtime = os.path.join(self.directory, "run")
         self.path = os.path.join(self.runtime, "ridged.sock")
         self.log_path = os.path.join(self.directory, "log")
         self.arguments = list(arguments)
+        self.prefix = list(prefix)  # a command that runs another, in its own process
         self.environment = dict(os.environ, RIDGE_RUNTIME_DIR=self.runtime,
                                 PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
         self.environment.pop("NOTIFY_SOCKET", None)
@@ -135,7 +136,7 @@ class Daemon:
     def start(self, wait=True):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [os.path.join(BUILD, "ridged"), "-v", "--runtime-dir", self.runtime,
+                [*self.prefix, os.path.join(BUILD, "ridged"), "-v", "--runtime-dir", self.runtime,
                  *self.arguments],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 env=self.environment)

@@ -199,9 +199,11 @@ def test_completion(daemon):
 
     assert offers("ridge cr") == ["create"]
     assert set(offers("ridge ")) == {verb.split()[0] for verb in VERBS} | {"help"}
-    assert offers("ridge create ") == ["blk", "rng"]
+    assert offers("ridge create ") == ["blk", "net", "rng"]
     assert "image=" in offers("ridge create blk x ")
     assert "image=" not in offers("ridge create rng x ")
+    assert "mac=" in offers("ridge create net x ")
+    assert offers("ridge create net x link=") == ["up", "down"]
     assert offers("ridge create rng x driver=vi") == ["virtio-vfio-pci"]
     assert offers("ridge create rng x driver=") == ["vfio-pci", "virtio-vfio-pci", "none"]
     assert sorted(offers("ridge show ")) == ["alpha", "beta"]

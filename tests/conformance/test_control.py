@@ -83,7 +83,8 @@ def test_create_tells_what_it_made(daemon):
     assert made["socket"] == os.path.join(daemon.runtime, "functions", "disk0.sock")
     assert stat.S_ISSOCK(os.stat(made["socket"]).st_mode) and running(made["pid"])
     assert made["params"] == {
-        "type": "blk", "name": "disk0", "driver": "vfio-pci", "mode": "0600", "image": image,
+        "type": "blk", "name": "disk0", "driver": "vfio-pci", "packed": False, "mode": "0600",
+        "image": image,
         "readonly": True, "direct": False, "share": False}
     assert all(isinstance(count, int) for count in made["counters"].values())
     assert daemon("function.show", name="disk0") == made
@@ -147,12 +148,12 @@ def test_create_again_with_other_parameters(daemon):
 
 
 @pytest.mark.parametrize("params,message", [
-    ({"type": "disk"}, "create disk x: type=disk: there is no such type; give one of blk, rng"),
+    ({"type": "disk"}, "create disk x: type=disk: there is no such type; give one of blk, net, rng"),
     ({"driver": "uio"}, "create rng x: driver=uio: there is no such driver; give one of vfio-pci, "
                         "virtio-vfio-pci, none"),
     ({"imgae": "/x"}, "create rng x: there is no key imgae for a function of type rng; the keys "
-                      "are type, name, driver, pf, slot, queues, queue_size, owner, group, mode, "
-                      "legacy"),
+                      "are type, name, driver, pf, slot, queues, queue_size, packed, owner, group, "
+                      "mode, legacy"),
     ({"legacy": "only"}, "create rng x: legacy means something only to driver virtio-vfio-pci; "
                          "leave it out, or give driver=virtio-vfio-pci"),
     ({"pf": "nope", "type": "rng"}, None),

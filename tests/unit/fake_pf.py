@@ -134,6 +134,9 @@ class FakePf:
                 return None
             self.name, self.type, self.spec = name, init.type.decode(), init.spec.decode()
             self.total_vfs = init.total_vfs
+            if init.fds & ipc.IPC_FD_UPLINK:
+                self.uplink = fds.pop(0)
+            assert not fds
             return answer(self.pf_info())
         if kind == ipc.IPC_PF_INFO:
             return answer(self.pf_info())
@@ -200,6 +203,7 @@ class FakePf:
             if create.fds & bit:
                 f.fds[bit] = fds.pop(0)
         assert not fds
+        f.create = create
         self.functions[name] = f
         if ipc.IPC_FD_LISTEN in f.fds:
             self.watch(f)

@@ -64,12 +64,12 @@ static void defaults(void **state)
 {
 	(void)state;
 	accepts("{\"type\":\"rng\",\"name\":\"a\"}",
-		"{\"type\":\"rng\",\"name\":\"a\",\"driver\":\"vfio-pci\",\"mode\":\"0600\"}");
+		"{\"type\":\"rng\",\"name\":\"a\",\"driver\":\"vfio-pci\",\"packed\":false,\"mode\":\"0600\"}");
 	accepts("{\"type\":\"blk\",\"name\":\"a\",\"image\":\"/i\"}",
-		"{\"type\":\"blk\",\"name\":\"a\",\"driver\":\"vfio-pci\",\"mode\":\"0600\","
+		"{\"type\":\"blk\",\"name\":\"a\",\"driver\":\"vfio-pci\",\"packed\":false,\"mode\":\"0600\","
 		"\"image\":\"/i\",\"readonly\":false,\"direct\":false,\"share\":false}");
 	accepts("{\"type\":\"rng\",\"name\":\"a\",\"driver\":\"virtio-vfio-pci\"}",
-		"{\"type\":\"rng\",\"name\":\"a\",\"driver\":\"virtio-vfio-pci\",\"mode\":\"0600\","
+		"{\"type\":\"rng\",\"name\":\"a\",\"driver\":\"virtio-vfio-pci\",\"packed\":false,\"mode\":\"0600\","
 		"\"legacy\":\"auto\"}");
 }
 
@@ -77,7 +77,7 @@ static void one_spelling(void **state)
 {
 	static const char spec[] =
 		"{\"type\":\"blk\",\"name\":\"a\",\"driver\":\"virtio-vfio-pci\",\"pf\":\"p\","
-		"\"slot\":7,\"queues\":2,\"queue_size\":1024,\"owner\":\"1000\",\"group\":\"kvm\","
+		"\"slot\":7,\"queues\":2,\"queue_size\":1024,\"packed\":true,\"owner\":\"1000\",\"group\":\"kvm\","
 		"\"mode\":\"0660\",\"image\":\"/i\",\"readonly\":true,\"serial\":\"s 1\","
 		"\"direct\":false,\"share\":true,\"legacy\":\"only\"}";
 
@@ -86,7 +86,7 @@ static void one_spelling(void **state)
 	/* As a command line gives them: strings, in any order. */
 	accepts("{\"legacy\":\"only\",\"share\":\"true\",\"direct\":\"false\",\"serial\":\"s 1\","
 		"\"readonly\":\"true\",\"image\":\"/i\",\"mode\":\"660\",\"group\":\"kvm\","
-		"\"owner\":1000,\"queue_size\":\"1K\",\"queues\":\"02\",\"slot\":\"7\",\"pf\":\"p\","
+		"\"owner\":1000,\"packed\":\"true\",\"queue_size\":\"1K\",\"queues\":\"02\",\"slot\":\"7\",\"pf\":\"p\","
 		"\"driver\":\"virtio-vfio-pci\",\"name\":\"a\",\"type\":\"blk\"}",
 		spec);
 }
@@ -95,15 +95,15 @@ static void unknown_words(void **state)
 {
 	(void)state;
 	refuses("{\"type\":\"net2\",\"name\":\"a\"}",
-		"type=net2: there is no such type; give one of blk, rng");
+		"type=net2: there is no such type; give one of blk, net, rng");
 	refuses("{\"type\":\"rng\",\"name\":\"a\",\"driver\":\"uio\"}",
 		"driver=uio: there is no such driver; give one of vfio-pci, virtio-vfio-pci, none");
 	refuses("{\"type\":\"rng\",\"name\":\"a\",\"colour\":\"red\"}",
 		"there is no key colour for a function of type rng; the keys are type, name, driver, "
-		"pf, slot, queues, queue_size, owner, group, mode, legacy");
+		"pf, slot, queues, queue_size, packed, owner, group, mode, legacy");
 	refuses("{\"type\":\"rng\",\"name\":\"a\",\"image\":\"/i\"}",
 		"there is no key image for a function of type rng; the keys are type, name, driver, "
-		"pf, slot, queues, queue_size, owner, group, mode, legacy");
+		"pf, slot, queues, queue_size, packed, owner, group, mode, legacy");
 	refuses("{\"type\":\"rng\",\"name\":\"a\",\"legacy\":\"auto\"}",
 		"legacy means something only to driver virtio-vfio-pci; leave it out, or give "
 		"driver=virtio-vfio-pci");

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define SEED_SIZE  16
+#define MAC_TRIES  1000
+#define MAC_TEXT   18
+#define FNV_OFFSET 0xcbf29ce484222325ull
+#define FNV_PRIME  0x100000001b3ull
+#define TUN_DEVICE "/dev/net/tun"
+
+/* The seed of the runtime directory, made when it is needed first. */
+static int seed_read(const char *dir, uint8_t seed[SEED_SIZE], struct error *e)
+{
+	char path[PATH_MAX];
+	fd_auto int fd = -1;
+
+	snprintf(path, sizeof(path), "%s/mac-seed", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_set(e, errno, "%s: %s", path, strerror(errno));
+	if (pread(fd, seed, SEED_SIZE, 0) == SEED_SIZE)
+		return 0;
+	if (getrandom(seed, SEED_SIZE, 0) != SEED_SIZE ||
+	    pwrite(fd, seed, SEED_SIZE, 0) != SEED_SIZE)
+		return error_set(e, EIO, "%s: cannot be written", path);
+	return 0;
+}
+
+static uint64_t hash_add(uint64_t hash, const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * FNV_PRIME;
+	return hash;
+}
+
+static void mac_make(const uint8_t seed[SEED_SIZE], const char *name, unsigned try,
+		     char text[MAC_TEXT])
+{
+	uint64_t hash = hash_add(FNV_OFFSET, seed, SEED_SIZE);
+	uint8_t mac[6];
+
+	hash = hash_add(hash, name, strlen(name));
+	hash = hash_add(hash, &try, sizeof(try));
+	for (size_t i = 0; i < sizeof(mac); i++)
+		mac[i] = (uint8_t)((hash ^ hash >> 16) >> (8 * i));
+	/* IEEE 802, 8.2: locally administered, and not a group. */
+	mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
+	snprintf(text, MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		 mac[4], mac[5]);
+}
+
+static bool on_switch(const struct function *fn)
+{
+	const char *backend = params_text(&fn->params, FUNCTION_BACKEND);
+
+	return !backend || !strcmp(backend, "switch");
+}
+
+/* The function that has the address on the switch, or NULL. */
+static struct function *mac_holder(const struct function *fn, const char *mac)
+{
+	struct function *other;
+
+	list_for_each (other, &fn->pf->functions, node) {
+		const char *have = params_text(&other->params, FUNCTION_MAC);
+
+		if (other != fn && on_switch(other) && have && !strcmp(have, mac))
+			return other;
+	}
+	return NULL;
+}
+
+int net_address(struct function *fn, struct error *e)
+{
+	const char *mac = params_text(&fn->params, FUNCTION_MAC);
+	struct function *other = mac && on_switch(fn) ? mac_holder(fn, mac) : NULL;
+	uint8_t seed[SEED_SIZE];
+	char text[MAC_TEXT];
+	unsigned try = 0;
+	int err;
+
+	if (other)
+		return error_set(e, EEXIST,
+				 "mac=%s: function %s on PF %s has this address; give another, or "
+				 "leave it out",
+				 mac, function_name(other), fn->pf->name);
+	if (mac)
+		return 0;
+	err = seed_read(fn->pf->ctl->runtime_dir, seed, e);
+	if (err)
+		return err;
+	do
+		mac_make(seed, function_name(fn), try++, text);
+	while (on_switch(fn) && mac_holder(fn, text) && try < MAC_TRIES);
+	return params_set(&fn->params, FUNCTION_MAC, text) ? error_set(e, ENOMEM, "out of memory")
+							   : 0;
+}
+
+static int tap_error(const char *name, int err, bool exists, struct error *e)
+{
+	const char *right = "look at the interface";
+
+	if (err == EPERM || err == EACCES)
+		right = exists ? "run ridged as root, or make it a TAP of ridged's user"
+			       : "run ridged as root, or make a TAP of ridged's user beforehand";
+	else if (err == EBUSY)
+		right = "it is in use; end its use there, or give another";
+	else if (err == EINVAL && exists)
+		right = "give a TAP (no other interface, and none with several queues)";
+	else if (err == ENOENT || err == ENODEV || err == ENXIO)
+		right = "load the module tun, or let ridged have " TUN_DEVICE;
+	return error_set(e, err, "tap %s: %s; %s", name, strerror(err), right);
+}
+
+/* Ready to be used. Returns 0 or a negative errno. */
+static int tap_set_up(const char *name, unsigned mtu)
+{
+	fd_auto int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { 0 };
+
+	if (fd < 0)
+		return -errno;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	request.ifr_mtu = (int)mtu;
+	if (mtu && ioctl(fd, SIOCSIFMTU, &request))
+		return -errno;
+	if (ioctl(fd, SIOCGIFFLAGS, &request))
+		return -errno;
+	request.ifr_flags |= IFF_UP;
+	return ioctl(fd, SIOCSIFFLAGS, &request) ? -errno : 0;
+}
+
+int net_tap_open(const char *name, unsigned mtu, int *out, struct error *e)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	bool exists = if_nametoindex(name) != 0;
+	fd_auto int fd = -1;
+	int err;
+
+	fd = open(TUN_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return tap_error(name, errno, false, e);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (ioctl(fd, TUNSETIFF, &request))
+		return tap_error(name, errno, exists, e);
+	err = exists ? 0 : tap_set_up(name, mtu);
+	if (err)
+		return tap_error(name, -err, exists, e);
+	*out = fd_take(&fd);
+	return 0;
+}
