@@ -126,10 +126,24 @@ static void put(struct cursor *c, const void *data, size_t len)
 	}
 }
 
+/* What the driver is told of the frame: nothing that it did not ask for (5.1.6.4.1). */
+static struct virtio_net_hdr header_of(struct virtio_device *dev, const struct net_frame *f)
+{
+	struct virtio_net_hdr hdr = { 0 };
+
+	if (f->hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+		hdr = f->hdr;
+		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	} else if (net_offloads(dev) >> VIRTIO_NET_F_GUEST_CSUM & 1) {
+		hdr.flags = f->hdr.flags & VIRTIO_NET_HDR_F_DATA_VALID;
+	}
+	return hdr;
+}
+
 static void fill(struct virtio_device *dev, struct buffers *b, const struct net_frame *f)
 {
 	struct virtio_net_hdr_mrg_rxbuf hdr = {
-		.hdr = f->hdr,
+		.hdr = header_of(dev, f),
 		.num_buffers = htole16(b->count),
 	};
 	struct cursor c = { .b = b };
