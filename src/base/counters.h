@@ -33,6 +33,7 @@
 	X(rx_packets)     /* net: frames given to the guest */                                     \
 	X(tx_packets)     /* net: frames taken from the guest */                                   \
 	X(drop_no_buffer) /* net: frames that found no receive buffer, or none large enough */     \
+	X(drop_mtu)       /* net: frames longer than the MTU that the guest was told */            \
 	X(drop_filter)    /* net: frames that the guest's MAC and VLAN filters don't want */       \
 	X(drop_spoof)     /* net: frames sent from another MAC address than the function's */      \
 	X(drop_malformed) /* net: frames that are none, or whose header asks the impossible */     \

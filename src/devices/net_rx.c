@@ -180,6 +180,16 @@ static void give(struct net *net, struct virtq *vq, struct buffers *b, uint64_t 
 	loop_work_queue(dev->loop, &net->flush, flush_work);
 }
 
+/* A driver that knows the MTU gets nothing longer (5.1.4.1); to be cut by it, that may be. */
+static bool too_long(const struct net *net, const struct net_frame *f)
+{
+	uint32_t head = NET_FRAME_MIN + (net_frame_tagged(f) ? 4u : 0);
+
+	return virtio_device_has(&net->dev, VIRTIO_NET_F_MTU) &&
+	       f->hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+	       f->len > head + le16toh(net->config.mtu);
+}
+
 static void deliver(void *ctx, const struct net_frame *f)
 {
 	struct net *net = ctx;
@@ -188,6 +198,10 @@ static void deliver(void *ctx, const struct net_frame *f)
 	struct buffers b;
 	uint64_t need = net_header_len(dev) + f->len;
 
+	if (too_long(net, f)) {
+		counter_inc(dev->counters, drop_mtu);
+		return;
+	}
 	vq = virtio_device_queue(dev, (uint16_t)(2 * net_flow_pair(f, net->state->pairs)));
 	if (!vq || !vq->state->enabled || !gather(dev, vq, &b, need)) {
 		counter_inc(dev->counters, drop_no_buffer);
