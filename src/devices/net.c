@@ -104,8 +104,8 @@ static void control_queue(struct net *net, struct virtq *vq)
 	while (virtio_device_pop(&net->dev, vq, &chain)) {
 		uint8_t ack = net_control(net, &chain);
 
-		virtq_copy_in(chain.segs + chain.nout, chain.nin,
-			      chain.in_len ? chain.in_len - 1 : 0, &ack, 1);
+		/* Behind ack is room for results, which none of these commands has. */
+		virtq_copy_in(chain.segs + chain.nout, chain.nin, 0, &ack, 1);
 		virtio_device_complete(&net->dev, vq, chain.head, chain.in_len ? 1 : 0, chain.segs,
 				       (size_t)(chain.nout + chain.nin));
 	}
