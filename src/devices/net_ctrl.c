@@ -238,10 +238,13 @@ bool net_filter(const struct net *net, const struct net_frame *f)
 	const struct net_state *st = net->state;
 	const uint8_t *mac = net_frame_head(f);
 
+	/* All incoming packets (5.1.6.5.1.1): of all VLANs, too. */
+	if (st->promisc)
+		return true;
 	if (!vlan_wanted(net, f))
 		return false;
 	/* A driver that can't set a filter has none. */
-	if (st->promisc || !virtio_device_has(&net->dev, VIRTIO_NET_F_CTRL_RX))
+	if (!virtio_device_has(&net->dev, VIRTIO_NET_F_CTRL_RX))
 		return true;
 	if (!memcmp(mac, broadcast, 6))
 		return !st->nobcast;
