@@ -2,6 +2,9 @@
 /* Frames into a guest's receive buffers (virtio 1.3, 5.1.6.3 and 5.1.6.4). */
 #include <endian.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <string.h>
 
 #include "devices/net.h"
@@ -213,24 +216,46 @@ static void deliver(void *ctx, const struct net_frame *f)
 	counter_add(dev->counters, read_bytes, f->len);
 }
 
+/* FNV-1a, to go on with. */
+static uint32_t hash(uint32_t h, const uint8_t *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ data[i]) * 16777619u;
+	return h;
+}
+
+static bool has_ports(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+}
+
+/* By addresses and ports, so that a flow stays on its queue; fragments have no ports. */
 uint16_t net_flow_pair(const struct net_frame *f, uint16_t pairs)
 {
 	const uint8_t *head = net_frame_head(f);
-	uint32_t hash =
-		2166136261u; /* FNV-1a over addresses and ports: a flow stays on its queue */
-	size_t from = 26, to = 38;
+	size_t l3 = net_frame_tagged(f) ? 18 : 14, l4 = 0;
+	size_t have = f->len < NET_HEAD ? f->len : NET_HEAD;
+	const uint8_t *ip = head + l3;
+	uint32_t h = 2166136261u;
+	uint16_t type;
 
 	if (pairs < 2)
 		return 0;
-	if (f->len >= 58 && head[12] == 0x86 && head[13] == 0xdd) {
-		from = 22;
-		to = 58;
-	} else if (f->len < 38 || head[12] != 0x08 || head[13] != 0x00) {
+	type = (uint16_t)(head[l3 - 2] << 8 | head[l3 - 1]);
+	if (type == ETH_P_IP && have >= l3 + sizeof(struct iphdr)) {
+		h = hash(h, ip + offsetof(struct iphdr, saddr), 8);
+		if (has_ports(ip[9]) && !(ip[6] & 0x3f) && !ip[7])
+			l4 = l3 + (ip[0] & 15) * 4u;
+	} else if (type == ETH_P_IPV6 && have >= l3 + sizeof(struct ip6_hdr)) {
+		h = hash(h, ip + offsetof(struct ip6_hdr, ip6_src), 32);
+		if (has_ports(ip[6]))
+			l4 = l3 + sizeof(struct ip6_hdr);
+	} else {
 		return 0;
 	}
-	for (size_t i = from; i < to; i++)
-		hash = (hash ^ head[i]) * 16777619u;
-	return (uint16_t)(hash % pairs);
+	if (l4 && have >= l4 + 4)
+		h = hash(h, head + l4, 4);
+	return (uint16_t)(h % pairs);
 }
 
 unsigned int net_receive(struct virtio_device *dev, const struct net_frame *f)
