@@ -131,16 +131,18 @@ static void net_process(struct virtio_device *dev, struct virtq *vq)
 
 /* --- configuration --- */
 
-/* Legacy drivers set the address by writing it (5.1.4.2). */
+/* Legacy drivers set the address by writing it (5.1.4.3). */
 static void net_config_write(struct virtio_device *dev, uint32_t offset, const void *data,
 			     uint32_t len)
 {
 	struct net *net = net_of(dev);
+	uint8_t mac[sizeof(net->config.mac)];
 
-	if (!dev->state->legacy || !net->trust || offset + len > sizeof(net->config.mac))
+	if (!dev->state->legacy || !net->trust || offset + len > sizeof(mac))
 		return;
-	memcpy((uint8_t *)&net->config + offset, data, len);
-	memcpy(net->state->mac, net->config.mac, sizeof(net->config.mac));
+	memcpy(mac, net->config.mac, sizeof(mac));
+	memcpy(mac + offset, data, len);
+	net_set_mac(net, mac);
 }
 
 void net_set_link(struct virtio_device *dev, bool up)
@@ -237,8 +239,7 @@ int net_create(const struct device_type *type, const struct device_params *p,
 		free(net);
 		return err;
 	}
-	memcpy(net->state->mac, p->mac, sizeof(p->mac));
-	memcpy(net->config.mac, p->mac, sizeof(p->mac));
+	memcpy(net->mac, p->mac, sizeof(p->mac));
 	net->config.status = htole16(VIRTIO_NET_S_LINK_UP);
 	net->config.max_virtqueue_pairs = htole16(pairs);
 	net->config.mtu = htole16(p->mtu);

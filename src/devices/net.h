@@ -47,7 +47,8 @@ struct net_backend_ops {
 	unsigned int (*transmit)(struct net_backend *be, const struct net_frame *frame);
 	/* The device attached: from now on it can receive. */
 	void (*attach)(struct net_backend *be, struct virtio_device *dev);
-	/* The guest posted receive buffers, or takes other offloads now. May be NULL. */
+	/* The guest posted receive buffers, or has other offloads or another address. May be NULL.
+	 */
 	void (*receiver_changed)(struct net_backend *be);
 	/* Also when the device is destroyed. */
 	void (*destroy)(struct net_backend *be);
@@ -86,6 +87,7 @@ struct net {
 	struct net_state *state;
 	struct net_backend *backend;
 	uint16_t max_pairs;
+	uint8_t mac[6]; /* that it was made with */
 	bool trust;
 	struct loop_work flush; /* interrupts for what was received */
 	uint64_t flush_pairs;
@@ -142,6 +144,8 @@ uint16_t net_flow_pair(const struct net_frame *frame, uint16_t pairs);
 /* net_ctrl.c: one command of the control queue; returns VIRTIO_NET_OK or VIRTIO_NET_ERR. */
 uint8_t net_control(struct net *net, const struct virtq_chain *chain);
 void net_control_reset(struct net *net);
+/* Gives the function another address. */
+void net_set_mac(struct net *net, const uint8_t *mac);
 /* Feature negotiation is over: the guest's offloads are those it accepted. */
 void net_negotiated(struct virtio_device *dev);
 /* Whether the guest wants a frame. */

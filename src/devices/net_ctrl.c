@@ -21,6 +21,17 @@ struct command {
 	const struct virtq_chain *chain;
 };
 
+void net_set_mac(struct net *net, const uint8_t *mac)
+{
+	memcpy(net->config.mac, mac, sizeof(net->config.mac));
+	if (!memcmp(net->state->mac, mac, sizeof(net->state->mac)))
+		return;
+	memcpy(net->state->mac, mac, sizeof(net->state->mac));
+	if (net->backend && net->backend->ops->receiver_changed)
+		net->backend->ops->receiver_changed(net->backend);
+}
+
+/* The next driver finds the address that the function was made with, and a link as it was. */
 void net_control_reset(struct net *net)
 {
 	struct net_state *st = net->state;
@@ -32,6 +43,7 @@ void net_control_reset(struct net *net)
 	st->link_down = link_down;
 	st->pairs = 1;
 	net->config.status &= (uint16_t)~htole16(VIRTIO_NET_S_ANNOUNCE);
+	net_set_mac(net, net->mac);
 }
 
 void net_negotiated(struct virtio_device *dev)
@@ -117,10 +129,7 @@ static uint8_t mac_command(struct net *net, const struct command *cmd)
 	/* Who may only send from its own address may not choose another. */
 	if (!net->trust && memcmp(cmd->data, net->state->mac, 6))
 		return VIRTIO_NET_ERR;
-	memcpy(net->state->mac, cmd->data, 6);
-	memcpy(net->config.mac, cmd->data, 6);
-	if (net->backend && net->backend->ops->receiver_changed)
-		net->backend->ops->receiver_changed(net->backend);
+	net_set_mac(net, cmd->data);
 	return VIRTIO_NET_OK;
 }
 
