@@ -128,13 +128,13 @@ static void device_work(struct loop_work *work)
 	/* Not always from the first one: a queue that takes the whole turn leaves the next to
 	 * others. */
 	for (uint16_t i = 0; i < dev->nqueues; i++) {
-		struct virtq *vq = &dev->queues[dev->turn % dev->nqueues];
+		struct virtq *vq = &dev->queues[dev->turn];
 
 		if (dev->budget <= 0) {
 			loop_work_queue(dev->loop, &dev->work, device_work);
 			break;
 		}
-		dev->turn++;
+		dev->turn = (uint16_t)((dev->turn + 1) % dev->nqueues);
 		if (!vq->kicked || vq->resetting || !device_running(dev) ||
 		    !dev->transport->dma(dev))
 			continue;
