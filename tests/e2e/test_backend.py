@@ -130,7 +130,7 @@ def test_reset_and_destroy_while_io_hangs(ridge, fs, hung, free, attach):
     begin = time.monotonic()
     with pytest.raises(Closed):
         hung.client.reset()
-    assert 2.5 < time.monotonic() - begin < 4.5
+    assert 2.5 < time.monotonic() - begin < 6
     assert ridge("show", "hung")["state"] == "draining"
     assert [(f["name"], f["state"]) for f in ridge("list") if f["name"] == "hung"] == \
         [("hung", "draining")]
@@ -140,7 +140,7 @@ def test_reset_and_destroy_while_io_hangs(ridge, fs, hung, free, attach):
         begin = time.monotonic()
         with pytest.raises(RidgeError) as failed:
             ridge("destroy", "hung", *force)
-        assert 2.5 < time.monotonic() - begin < 5
+        assert 2.5 < time.monotonic() - begin < 6
         assert "I/O of its backend has not ended" in failed.value.answer
         assert failed.value.status == 1
         assert works(free) < 5

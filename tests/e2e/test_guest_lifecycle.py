@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A function outlives its users: reboots, the next VMM, a VMM that dies, a new driver."""
+"""A function outlives its users: reboots, the next VMM, a VMM that dies, ridged, a new driver.
 
-import time
+Two disks, one legacy and one modern, are handed from one guest to the next: `first` is rebooted,
+reset and killed in the middle of I/O, `second` finds what it left, `third` finds other drivers.
+"""
 
+import subprocess
+import types
+
+import hammer
 import pytest
-from guest import GuestError
 from helpers import guest_sha256, hwrngs, looks_random, modern_id, random_bytes, sha256, \
     transitional_id
 from ridge import RidgeError, alive
@@ -13,173 +18,183 @@ WAYS = {
     "legacy": ("driver=virtio-vfio-pci", "legacy=only"),
     "modern": ("driver=vfio-pci",),
 }
+DISKS = tuple(WAYS)  # functions by the way they are made, in the order of their slots
+RNG = "rng"
 DISK_SIZE = 8 << 20
 
-# Reads and writes the disk for ever past the page cache, one line of progress per round.
-HAMMER = """
-    : >/tmp/rounds
-    while dd if=/dev/{disk} of=/dev/null bs=64k count=16 iflag=direct status=none &&
-          dd if=/dev/urandom of=/dev/{disk} bs=64k count=2 seek={seek} oflag=direct status=none
-    do echo round >>/tmp/rounds; done >/tmp/hammer 2>&1 &"""
+
+@pytest.fixture(scope="module")
+def made(ridge, new_disk):
+    """The functions: their images, and the first half of each, which is never written."""
+    images = {name: new_disk(f"{name}.img", DISK_SIZE) for name in DISKS}
+    for name in DISKS:
+        ridge("create", "blk", name, f"image={images[name]}", *WAYS[name])
+    ridge("create", "rng", RNG, *WAYS["modern"])
+    return types.SimpleNamespace(images=images, pid=ridge.pf_pid("legacy"),
+                                 untouched={name: first_half(images[name]) for name in DISKS})
 
 
-def hammer(guest, disk, ridge, name):
-    """Starts I/O that does not end, and waits until it is well under way."""
-    start = ridge("show", name)["counters"]["requests"]
-    guest.sh(HAMMER.format(disk=disk, seek=DISK_SIZE // 2 // 65536))
-    ridge.wait_for(name, lambda shown: shown["counters"]["requests"] > start + 20, 30)
+def first_half(path):
+    with open(path, "rb") as image:
+        return image.read(DISK_SIZE // 2)
 
 
-def rounds(guest):
-    return int(guest.sh("wc -l </tmp/rounds"))
-
-
-def wait_rounds(guest, more):
-    """Waits until the hammer has gone some rounds further."""
-    wanted = rounds(guest) + more
-    deadline = time.monotonic() + 60
-    while rounds(guest) < wanted:
-        assert time.monotonic() < deadline, "the guest's I/O stands still: " + \
-            guest.sh("cat /tmp/hammer; dmesg | tail -n 20")
-        time.sleep(0.2)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_reboot_and_use_again(ridge, new_guest, new_disk, way):
-    """The guest reboots itself, then is reset in the middle of I/O, in one QEMU."""
-    name = f"reboot-{way}"
-    image = new_disk(f"{name}.img", DISK_SIZE)
-    ridge("create", "blk", name, f"image={image}", *WAYS[way])
-    ridge("create", "rng", f"{name}-rng", *WAYS[way])
-    guest = new_guest([ridge.device(name), ridge.device(f"{name}-rng")], reboot=True)
+def boot(ridge, new_guest, **options):
+    guest = new_guest([ridge.device(name) for name in (*DISKS, RNG)], **options)
     guest.boot()
-    disk = guest.pci(0)["block"]
-    assert guest_sha256(guest, disk) == sha256(image)
+    return guest
 
-    guest.send("reboot -f")
-    guest.wait_ready()
-    assert guest_sha256(guest, guest.pci(0)["block"]) == sha256(image)
+
+def disks_of(guest):
+    """{function: name of its disk in the guest}"""
+    return {name: guest.pci(slot)["block"] for slot, name in enumerate(DISKS)}
+
+
+def check_disks(guest, made, legacy=("legacy",)):
+    """All is as on a first boot: drivers, transport, and every byte of the disks."""
+    for slot, name in enumerate(DISKS):
+        pci = guest.pci(slot)
+        assert pci["virtio"] == "virtio_blk" and pci["legacy"] == (name in legacy), name
+        assert guest_sha256(guest, pci["block"]) == sha256(made.images[name]), name
     assert looks_random(random_bytes(guest, hwrngs(guest)[0]))
 
-    hammer(guest, disk, ridge, name)
-    guest.qmp("system_reset")
-    guest.wait_ready()
-    pci = guest.pci(0)
-    assert pci["virtio"] == "virtio_blk" and pci["legacy"] == (way == "legacy")
-    assert guest_sha256(guest, pci["block"]) == sha256(image)
-    shown = ridge("show", name)
-    assert shown["counters"]["connections"] == 1
-    assert shown["counters"]["dma_faults"] == 0
-    assert guest.poweroff() == 0, guest.stderr()
+
+def hammer_disks(guest, ridge):
+    for name, disk in disks_of(guest).items():
+        hammer.start(guest, disk, ridge, name, DISK_SIZE)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_qemu_killed_in_the_middle_of_io(ridge, new_guest, new_disk, way):
-    """SIGKILL to QEMU; then the next QEMU finds a function as new, and a second one none."""
-    name = f"killed-{way}"
-    image = new_disk(f"{name}.img", DISK_SIZE)
-    half = DISK_SIZE // 2
-    with open(image, "rb") as file:
-        untouched = file.read(half)
-    ridge("create", "blk", name, f"image={image}", *WAYS[way])
-    pf_pid = ridge.pf_pid(name)
-
-    first = new_guest([ridge.device(name)])
-    first.boot()
-    hammer(first, first.pci(0)["block"], ridge, name)
-    first.kill()
-    ridge.wait_for(name, lambda shown: shown["state"] == "idle")
-
-    second = new_guest([ridge.device(name)])
-    second.boot()
-    pci = second.pci(0)
-    assert pci["legacy"] == (way == "legacy")
-    assert guest_sha256(second, pci["block"]) == sha256(image)
-    with open(image, "rb") as file:
-        assert file.read(half) == untouched
-    assert ridge.pf_pid(name) == pf_pid and alive(pf_pid)
-
-    # one VMM at a time: a third QEMU is turned away, the second doesn't notice
-    third = new_guest([ridge.device(name)])
-    third.start()
-    assert third.wait() != 0
-    assert "vfio" in third.stderr()
-    assert ridge("show", name)["counters"]["refused"] >= 1
-    assert guest_sha256(second, pci["block"]) == sha256(image)
-
-    # in use: not destroyed without --force, destroyed with
-    with pytest.raises(RidgeError) as refused:
-        ridge("destroy", name)
-    assert refused.value.status == 1 and name in refused.value.answer
-    assert guest_sha256(second, pci["block"]) == sha256(image)
-    ridge("destroy", name, "--force")
-    assert name not in [function["name"] for function in ridge("list")]
-    second.kill()
+@pytest.fixture(scope="module")
+def first(ridge, new_guest, made):
+    return boot(ridge, new_guest, reboot=True)
 
 
-def test_next_qemu_after_bind_to_another_driver(ridge, new_guest, new_disk):
-    """One function: modern for the first QEMU, legacy for the second, modern for the third."""
-    image = new_disk("bind.img", DISK_SIZE)
-    ridge("create", "blk", "bound", f"image={image}", "driver=vfio-pci")
-    for driver, device in (("vfio-pci", modern_id("blk")),
-                           ("virtio-vfio-pci", transitional_id("blk")),
-                           ("vfio-pci", modern_id("blk"))):
-        bound = ridge("bind", "bound", driver)
-        assert bound["driver"] == driver and bound["state"] == "idle"
-        guest = new_guest([ridge.device("bound")])
-        guest.boot()
-        pci = guest.pci(0)
-        assert pci["device"] == device and pci["virtio"] == "virtio_blk"
-        assert guest_sha256(guest, pci["block"]) == sha256(image)
-        with pytest.raises(RidgeError):
-            ridge("bind", "bound", "none")
-        assert guest.poweroff() == 0, guest.stderr()
-        ridge.wait_for("bound", lambda shown: shown["state"] == "idle")
-    ridge("destroy", "bound")
+def test_guest_reboots(first, made):
+    check_disks(first, made)
+    first.send("reboot -f")
+    first.wait_ready()
+    check_disks(first, made)
 
 
-def test_ridged_killed_in_the_middle_of_io(ridge, new_guest, new_disk):
+def test_guest_is_reset_in_the_middle_of_io(ridge, first, made):
+    hammer_disks(first, ridge)
+    first.qmp("system_reset")
+    first.wait_ready()
+    check_disks(first, made)
+    for name in DISKS:
+        counters = ridge("show", name)["counters"]
+        assert counters["connections"] == 1
+        assert counters["dma_faults"] == counters["device_errors"] == 0
+
+
+def test_ridged_is_killed_in_the_middle_of_io(ridge, first, made):
     """SIGKILL to ridged: guests go on, and the next ridged finds and commands everything."""
-    image = new_disk("orphan.img", DISK_SIZE)
-    ridge("create", "blk", "orphan", f"image={image}", *WAYS["legacy"])
-    ridge("create", "rng", "orphan-rng", *WAYS["modern"])
-    before = ridge("show", "orphan")
-    pids = {name: ridge.pf_pid(name) for name in ("orphan", "orphan-rng")}
-    guest = new_guest([ridge.device("orphan"), ridge.device("orphan-rng")])
-    guest.boot()
-    hammer(guest, guest.pci(0)["block"], ridge, "orphan")
+    before = {name: ridge("show", name) for name in (*DISKS, RNG)}
+    pids = {name: ridge.pf_pid(name) for name in (*DISKS, RNG)}
+    hammer_disks(first, ridge)
 
     ridge.kill()
-    wait_rounds(guest, 3)
-    assert looks_random(random_bytes(guest, hwrngs(guest)[0]))
+    for disk in disks_of(first).values():
+        hammer.wait_rounds(first, disk, 3)
+    assert looks_random(random_bytes(first, hwrngs(first)[0]))
     ridge.start()
 
-    after = ridge("show", "orphan")
-    for key in ("name", "type", "rid", "pf", "driver", "socket"):
-        assert after[key] == before[key], key
-    assert after["state"] == "connected"
-    assert {name: ridge.pf_pid(name) for name in pids} == pids
-    assert all(alive(pid) for pid in pids.values())
-    wait_rounds(guest, 3)
-    assert ridge("show", "orphan")["counters"]["requests"] > after["counters"]["requests"]
+    for name in (*DISKS, RNG):
+        after = ridge("show", name)
+        for key in ("name", "type", "rid", "pf", "pid", "driver", "socket", "params", "peer_pid"):
+            assert after[key] == before[name][key], (name, key)
+        assert after["state"] == "connected"
+        assert ridge.pf_pid(name) == pids[name] and alive(pids[name])
+    hammer.wait_requests(ridge, *DISKS)
 
     # it commands what it found: an equal create changes nothing, another is refused,
-    # there is room for more, and what was there can be used again and destroyed
-    assert ridge("create", "blk", "orphan", f"image={image}", *WAYS["legacy"])["rid"] == \
-        before["rid"]
+    # there is room for more
+    image = f"image={made.images['legacy']}"
+    assert ridge("create", "blk", "legacy", image, *WAYS["legacy"])["rid"] == \
+        before["legacy"]["rid"]
     with pytest.raises(RidgeError) as differs:
-        ridge("create", "blk", "orphan", f"image={image}", *WAYS["modern"])
+        ridge("create", "blk", "legacy", image, *WAYS["modern"])
     assert "driver" in differs.value.answer
-    assert ridge("create", "rng", "afterwards")["pf"] == ridge("show", "orphan-rng")["pf"]
-    guest.kill()
-    ridge.wait_for("orphan", lambda shown: shown["state"] == "idle")
-    again = new_guest([ridge.device("orphan")])
-    again.boot()
-    assert guest_sha256(again, again.pci(0)["block"]) == sha256(image)
-    assert again.poweroff() == 0, again.stderr()
-    ridge.wait_for("orphan", lambda shown: shown["state"] == "idle")
-    ridge("destroy", "orphan", "orphan-rng", "afterwards")
-    assert not {"orphan", "orphan-rng", "afterwards"} & {item["name"] for item in ridge("list")}
+    with pytest.raises(RidgeError) as locked:
+        ridge("create", "blk", "thief", image)
+    assert made.images["legacy"] in locked.value.answer
+    assert ridge("create", "rng", "afterwards")["pf"] == before[RNG]["pf"]
+    ridge("destroy", "afterwards")
+    hammer.wait_requests(ridge, *DISKS)
+
+
+@pytest.fixture(scope="module")
+def second(ridge, new_guest, made, first):
+    """The guest after the first, whose QEMU got SIGKILL in the middle of I/O."""
+    hammer_disks(first, ridge)
+    first.kill()
+    for name in (*DISKS, RNG):
+        ridge.wait_for(name, lambda shown: shown["state"] == "idle")
+    return boot(ridge, new_guest)
+
+
+def test_qemu_was_killed_in_the_middle_of_io(ridge, second, made):
+    check_disks(second, made)
+    for name in DISKS:
+        assert first_half(made.images[name]) == made.untouched[name]
+        assert ridge.pf_pid(name) == made.pid and alive(made.pid)
+        assert ridge("show", name)["counters"]["dma_faults"] == 0
+
+
+@pytest.mark.parametrize("name", DISKS)
+def test_a_second_qemu_is_turned_away(ridge, new_guest, made, second, name):
+    """One VMM at a time; the one that is there doesn't notice."""
+    refused = ridge("show", name)["counters"]["refused"]
+    late = new_guest([ridge.device(name)])
+    late.start()
+    assert late.wait() != 0
+    assert "Device or resource busy" in late.stderr()
+    assert ridge("show", name)["counters"]["refused"] > refused
+    disk = disks_of(second)[name]
+    assert guest_sha256(second, disk) == sha256(made.images[name])
+
+
+@pytest.mark.parametrize("name", DISKS)
+def test_what_a_vmm_uses_is_not_destroyed_or_bound(ridge, second, made, name):
+    for command in (["destroy", name], ["bind", name, "none"]):
+        with pytest.raises(RidgeError) as refused:
+            ridge(*command)
+        assert refused.value.status == 1
+        assert name in refused.value.answer and str(second.pid) in refused.value.answer
+    assert guest_sha256(second, disks_of(second)[name]) == sha256(made.images[name])
+
+
+@pytest.fixture(scope="module")
+def third(ridge, new_guest, made, second):
+    """The guest after the second, which was powered off, with the drivers exchanged."""
+    assert second.poweroff() == 0, second.stderr()
+    for name, driver in (("legacy", "vfio-pci"), ("modern", "virtio-vfio-pci")):
+        ridge.wait_for(name, lambda shown: shown["state"] == "idle")
+        bound = ridge("bind", name, driver)
+        assert bound["driver"] == driver and bound["state"] == "idle"
+        assert bound["socket"] == ridge("show", name)["socket"]
+    return boot(ridge, new_guest)
+
+
+def test_next_qemu_after_bind_to_another_driver(third, made):
+    assert third.pci(0)["device"] == modern_id("blk")
+    # legacy=only stays with the function that was made with it, so this one is legacy=auto
+    assert third.pci(1)["device"] == transitional_id("blk") and third.pci(1)["io_bar"]
+    check_disks(third, made, legacy=())
+
+
+def test_destroy_with_force_in_the_middle_of_io(ridge, third, made):
+    """The guest loses that disk, and nothing else."""
+    hammer_disks(third, ridge)
+    ridge("destroy", "legacy", "--force")
+    assert "legacy" not in [function["name"] for function in ridge("list")]
+    assert first_half(made.images["legacy"]) == made.untouched["legacy"]
+    hammer.wait_requests(ridge, "modern")
+    assert looks_random(random_bytes(third, hwrngs(third)[0]))
+    assert ridge.pf_pid("modern") == made.pid and alive(made.pid)
+    # its image and its name are free
+    ridge("create", "blk", "legacy", f"image={made.images['legacy']}", "driver=none")
+    ridge("destroy", "legacy")
 
 
 def test_ridged_ended_by_sigterm_leaves_guests_alone(ridge):
@@ -199,6 +214,17 @@ def test_a_qemu_without_a_function_fails_at_once(ridge, new_guest):
     device = ridge.device("gone")
     ridge("destroy", "gone")
     guest = new_guest([device])
-    with pytest.raises(GuestError):
-        guest.boot()
-    assert guest.process.returncode not in (0, None)
+    guest.start()
+    assert guest.wait() != 0
+    assert "No such file or directory" in guest.stderr()
+
+
+def test_arguments_for_qemu_are_words_for_a_shell(ridge):
+    """$(ridge qemu-args NAME), unquoted, is what a person types."""
+    ridge("create", "rng", "words", "driver=vfio-pci")
+    done = subprocess.run(["sh", "-c", f"printf '<%s>' $({ridge.build}/ridge qemu-args words)"],
+                          env=ridge.environment, stdout=subprocess.PIPE, text=True, check=True)
+    path = ridge("show", "words")["socket"]
+    assert done.stdout == \
+        '<-device><{"driver":"vfio-user-pci","socket":{"path":"%s","type":"unix"}}>' % path
+    ridge("destroy", "words")
