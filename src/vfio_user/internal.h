@@ -93,6 +93,8 @@ struct vfio_user_server {
 	struct vfio_wait drain;
 	struct vfio_wait *drained; /* of vfio_user_server_disconnect() */
 	struct refusal refusals[SERVER_REFUSALS];
+	void (*changed)(void *ctx); /* may be NULL */
+	void *changed_ctx;
 };
 
 /* server.c */

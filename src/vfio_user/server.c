@@ -41,6 +41,13 @@ static void listen_stop(struct vfio_user_server *srv)
 	loop_fd_del(srv->loop, &srv->listen);
 }
 
+static void server_changed(struct vfio_user_server *srv, enum vfio_user_state state)
+{
+	srv->state = state;
+	if (srv->changed)
+		srv->changed(srv->changed_ctx);
+}
+
 /* The function is new again. */
 static void server_drained(struct vfio_user_server *srv)
 {
@@ -49,7 +56,7 @@ static void server_drained(struct vfio_user_server *srv)
 	connection_free(srv->conn);
 	srv->conn = NULL;
 	srv->drained = NULL;
-	srv->state = VFIO_USER_LISTENING;
+	server_changed(srv, VFIO_USER_LISTENING);
 	listen_start(srv);
 	if (wait)
 		wait->done(wait, 0);
@@ -72,7 +79,7 @@ void server_drop(struct vfio_user_server *srv, int priority, const char *reason)
 		return;
 	log_msg(priority, "%s: VMM detached (pid %d): %s", srv->name, (int)conn->pid, reason);
 	connection_close(conn);
-	srv->state = VFIO_USER_DRAINING;
+	server_changed(srv, VFIO_USER_DRAINING);
 	srv->drain.done = drain_done;
 	if (vfio_device_close(srv->vdev, &srv->drain) == -EINPROGRESS)
 		listen_stop(srv);
@@ -163,7 +170,7 @@ static void server_attach(struct vfio_user_server *srv, int fd)
 			server_drained(srv);
 		return;
 	}
-	srv->state = VFIO_USER_CONNECTED;
+	server_changed(srv, VFIO_USER_CONNECTED);
 	counter_inc(srv->counters, connections);
 	log_info("%s: VMM attached (pid %d, uid %u)", srv->name, (int)srv->conn->pid,
 		 (unsigned int)srv->conn->uid);
@@ -232,6 +239,12 @@ int vfio_user_server_new(struct loop *loop, const char *name, int listen_fd,
 	}
 	*out = srv;
 	return 0;
+}
+
+void vfio_user_server_watch(struct vfio_user_server *srv, void (*changed)(void *ctx), void *ctx)
+{
+	srv->changed = changed;
+	srv->changed_ctx = ctx;
 }
 
 void vfio_user_server_free(struct vfio_user_server *srv)

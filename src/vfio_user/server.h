@@ -41,6 +41,11 @@ int vfio_user_server_new(struct loop *loop, const char *name, int listen_fd,
 			 struct vfio_device *vdev, struct counters *counters,
 			 struct vfio_user_server **srv);
 
+/*
+ * Has changed(ctx) called after each change of state, from within it: it must not free the server.
+ */
+void vfio_user_server_watch(struct vfio_user_server *srv, void (*changed)(void *ctx), void *ctx);
+
 /* Only in LISTENING, or when the device is being given up (DRAINING is abandoned). */
 void vfio_user_server_free(struct vfio_user_server *srv);
 

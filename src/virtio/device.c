@@ -379,6 +379,8 @@ void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fau
 		counter_inc(dev->counters, dma_faults);
 	counter_inc(dev->counters, device_errors);
 	log_warn("%s: stopped: %s%s", dev->name, dma_fault ? "DMA fault: " : "", dev->stop_reason);
+	if (dev->on_stop)
+		dev->on_stop(dev->on_stop_ctx);
 	if (st->legacy)
 		return; /* legacy drivers have no bit to be told by */
 	st->status |= VIRTIO_STATUS_NEEDS_RESET;

@@ -105,6 +105,8 @@ struct virtio_device {
 	bool resetting;
 	bool stopped;
 	const char *stop_reason; /* static */
+	void (*on_stop)(void *ctx); /* it stopped; may be NULL */
+	void *on_stop_ctx;
 	struct list resets;      /* struct virtio_reset */
 };
 

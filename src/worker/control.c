@@ -43,6 +43,7 @@ struct control_conn {
 	struct loop_fd ready;
 	struct list requests; /* under way */
 	struct list outgoing;
+	bool behind; /* events were left out: catch up when outgoing is empty */
 };
 
 struct control {
@@ -132,6 +133,45 @@ static void conn_send(struct control_conn *conn, const void *message, size_t len
 	update_events(conn);
 }
 
+static void send_event(struct control_conn *conn, const struct function *fn, uint16_t flags)
+{
+	struct {
+		struct ipc_header header;
+		struct ipc_event event;
+	} message = {
+		.header = { .magic = IPC_MAGIC,
+			    .version = IPC_VERSION,
+			    .type = IPC_EVENT,
+			    .length = sizeof(message) },
+	};
+
+	function_event(fn, &message.event);
+	message.event.flags = flags;
+	conn_send(conn, &message, sizeof(message), NULL, 0);
+}
+
+void control_event(struct control *control, const struct function *fn)
+{
+	struct control_conn *conn;
+
+	/* One event may wait; more would be without bound if ridged is stopped. */
+	list_for_each (conn, &control->conns, node) {
+		if (list_empty(&conn->outgoing))
+			send_event(conn, fn, 0);
+		else
+			conn->behind = true;
+	}
+}
+
+static void catch_up(struct control_conn *conn)
+{
+	struct worker *w = conn->control->worker;
+
+	conn->behind = false;
+	for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
+		send_event(conn, function_of_node(n), IPC_EVENT_CATCH_UP);
+}
+
 static void conn_flush(struct control_conn *conn)
 {
 	while (!list_empty(&conn->outgoing)) {
@@ -142,6 +182,8 @@ static void conn_flush(struct control_conn *conn)
 			break;
 		outgoing_free(out);
 	}
+	if (conn->behind && list_empty(&conn->outgoing))
+		catch_up(conn);
 	update_events(conn);
 }
 

@@ -104,6 +104,25 @@ void function_info(const struct function *fn, struct ipc_function_info *info)
 	strcpy(info->spec, fn->spec);
 }
 
+void function_event(const struct function *fn, struct ipc_event *event)
+{
+	memset(event, 0, sizeof(*event));
+	strcpy(event->name, fn->name);
+	event->state = function_state(fn);
+	if (fn->server)
+		event->peer_pid = vfio_user_server_peer(fn->server);
+	if (event->state == IPC_STATE_FAULTED && fn->vf.dev->stop_reason)
+		strncpy(event->text, fn->vf.dev->stop_reason, sizeof(event->text) - 1);
+}
+
+static void state_changed(void *ctx)
+{
+	struct function *fn = ctx;
+
+	if (fn->worker->control)
+		control_event(fn->worker->control, fn);
+}
+
 static void reply_info(struct function *fn)
 {
 	struct request *req = fn->req;
@@ -189,6 +208,8 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 			params.net_backend->ops->destroy(params.net_backend);
 		return err;
 	}
+	dev->on_stop = state_changed;
+	dev->on_stop_ctx = fn;
 	err = virtio_pci_init(&fn->vf, dev, pci_root_upstream(w->root), &fn->mem->device.pci,
 			      pf_vf_rid(w->pf, fn->slot), true, w->type->class_code);
 	if (err)
@@ -268,10 +289,15 @@ static void attach(struct function *fn, const struct function_driver *driver,
 
 static int serve(struct function *fn)
 {
+	int err;
+
 	if (!fn->vdev)
 		return 0;
-	return vfio_user_server_new(fn->worker->loop, fn->name, fn->listen_fd, fn->vdev,
-				    &fn->mem->counters, &fn->server);
+	err = vfio_user_server_new(fn->worker->loop, fn->name, fn->listen_fd, fn->vdev,
+				   &fn->mem->counters, &fn->server);
+	if (!err)
+		vfio_user_server_watch(fn->server, state_changed, fn);
+	return err;
 }
 
 static void detach(struct function *fn)

@@ -10,6 +10,9 @@
  * IPC_MORE is followed by another of the same number. A failed request is answered by a header with
  * a negative errno and a struct ipc_failure.
  *
+ * A message without IPC_REPLY from ridge-pf is an IPC_EVENT, of no number: it was not asked for. What
+ * it says was true when it was sent, and is before the replies that come after it.
+ *
  * ridge-pf handles requests in the order they come but answers when they are done: a function that
  * takes long to destroy holds up no other.
  */
@@ -42,6 +45,7 @@ enum ipc_type {
 				   * (IPC_MORE),    then an empty message */
 	IPC_SHUTDOWN = 8,         /* nothing -> nothing; the process ends after the reply */
 	IPC_FUNCTION_SET = 10,    /* struct ipc_function_set -> struct ipc_function_info */
+	IPC_EVENT = 11,           /* struct ipc_event, from ridge-pf */
 	IPC_FAULT = 9, /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
 };
 
@@ -170,6 +174,18 @@ struct ipc_function_info {
 	char text[IPC_TEXT_MAX];
 	struct counters counters;
 	char spec[IPC_SPEC_MAX];
+};
+
+/* The connection could not take events for a while: this is how things are, not what happened. */
+#define IPC_EVENT_CATCH_UP 0x1u
+
+/* The state of a function changed, or it stopped (again): FAULTED. */
+struct ipc_event {
+	char name[IPC_NAME_MAX];
+	uint16_t state; /* enum ipc_function_state */
+	uint16_t flags; /* IPC_EVENT_* */
+	int32_t peer_pid;
+	char text[IPC_TEXT_MAX];
 };
 
 /* What a test can break. name: a function, or the PF itself for IPC_FAULT_ADMIN_STALL. */

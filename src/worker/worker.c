@@ -136,6 +136,7 @@ void worker_end(struct worker *w)
 	if (w->owner)
 		owner_stop(w->owner);
 	control_free(w->control);
+	w->control = NULL;
 	if (!end_functions(w)) {
 		log_warn("%s: ends with I/O in flight", w->name);
 		_exit(EXIT_SUCCESS);

@@ -71,6 +71,7 @@ void function_destroy(struct function *fn, struct request *req);
 void function_bind(struct function *fn, struct request *req);
 void function_set(struct function *fn, struct request *req);
 void function_info(const struct function *fn, struct ipc_function_info *info);
+void function_event(const struct function *fn, struct ipc_event *event);
 /* Up to 3 descriptors, in IPC_FD_* order; returns how many. */
 size_t function_fds(const struct function *fn, int fds[3]);
 const char *function_name(const struct function *fn);
@@ -89,5 +90,7 @@ void function_free(struct function *fn);
 /* control.c */
 int control_new(struct worker *w, int listen_fd, struct control **control);
 void control_free(struct control *control);
+/* Tells who is connected how a function is now. Nothing waits for a reader. */
+void control_event(struct control *control, const struct function *fn);
 
 #endif
