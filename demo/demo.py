@@ -22,7 +22,7 @@ from helpers import (VIRTIO_VENDOR, guest_sha256, hwrngs, looks_random, modern_i
                      write_file_in_guest)
 from ridge import Ridge, RidgeError, listening  # noqa: E402
 
-WIDTH = 97
+WIDTH = 80
 DISK_SIZE = 32 << 20
 
 OLD = ("driver=virtio-vfio-pci", "legacy=only")
@@ -47,15 +47,18 @@ class Function:
         disk = [f"image={self.image}"] if self.image else []
         return ["create", self.kind, self.name, *disk, *self.way]
 
+    def path(self, directory):
+        return os.path.join(directory, self.image)
+
 
 class Demo:
     def __init__(self, directory):
         self.directory = directory
         self.wrong = []
         self.functions = [
-            Function("blk", "old-disk", OLD, os.path.join(directory, "old.img")),
+            Function("blk", "old-disk", OLD, "old.img"),
             Function("rng", "old-rng", OLD),
-            Function("blk", "new-disk", NEW, os.path.join(directory, "new.img")),
+            Function("blk", "new-disk", NEW, "new.img"),
             Function("rng", "new-rng", NEW),
         ]
 
@@ -69,20 +72,22 @@ class Demo:
     @contextlib.contextmanager
     def step(self, text):
         """One line: what is done, then how long it took."""
-        print(f"  {text:{WIDTH - 12}}", end="", flush=True)
+        print(f"  {text:{WIDTH - 10}}", end="", flush=True)
         begin = time.monotonic()
         yield
-        print(f"{format_time(time.monotonic() - begin):>10}", flush=True)
+        print(f"{format_time(time.monotonic() - begin):>8}", flush=True)
 
     def run(self):
-        print("\nPCI functions on demand, and an unmodified Linux guest that uses them\n")
+        print("\nPCI functions on demand, and an unmodified Linux guest that uses them")
+        print(f"(in {self.directory}, which is removed at the end)\n")
         for function in self.functions:
             if function.image:
-                with open(function.image, "wb") as image:
+                with open(function.path(self.directory), "wb") as image:
                     image.write(os.urandom(DISK_SIZE))
         ridge = Ridge(self.directory)
+        ridge.cwd = self.directory
         try:
-            with self.step(f"ridged --runtime-dir {ridge.runtime}"):
+            with self.step(f"ridged --runtime-dir {os.path.relpath(ridge.runtime, ridge.cwd)}"):
                 ridge.start()
             for function in self.functions:
                 self.create(ridge, function)
@@ -105,8 +110,9 @@ class Demo:
         function.listening_ms = (time.monotonic() - begin) * 1000
         path = function.made["socket"]
         self.check(listening(path), f"{function.name}: nothing listens on {path}")
-        line = f"-> {function.made['rid']} of {function.made['pf']}, listening on {path}"
-        print(f"     {line:{WIDTH - 15}}{format_time(function.listening_ms / 1000):>10}", flush=True)
+        line = f"-> {function.made['rid']} of {function.made['pf']}, listening on " + \
+            os.path.relpath(path, self.directory)
+        print(f"     {line:{WIDTH - 13}}{format_time(function.listening_ms / 1000):>8}", flush=True)
 
     def use(self, guest):
         qemu, linux = environment()
@@ -119,7 +125,7 @@ class Demo:
         with self.step(f"the guest reads its disks: {len(disks)} of {DISK_SIZE >> 20} MiB, whole"):
             read = [guest_sha256(guest, disk.pci["block"]) for disk in disks]
         for disk, checksum in zip(disks, read):
-            same = self.check(checksum == sha256(disk.image),
+            same = self.check(checksum == sha256(disk.path(self.directory)),
                               f"{disk.name}: the guest's sha256 is not the host's")
             disk.words["disk sha256"] = f"{checksum[:8]} {'=' if same else '!='} host"
 
@@ -127,7 +133,7 @@ class Demo:
             for disk in disks:
                 write_file_in_guest(guest, disk.pci["block"], "hello", f"hello from {disk.name}")
         with self.step("the host looks for the files in the images"):
-            found = [read_file_from_image(disk.image, "hello") for disk in disks]
+            found = [read_file_from_image(disk.path(self.directory), "hello") for disk in disks]
         for disk, text in zip(disks, found):
             same = self.check(text == f"hello from {disk.name}",
                               f"{disk.name}: the file in the image is {text!r}")
@@ -174,7 +180,7 @@ class Demo:
 
     def table(self):
         def row(label, values):
-            print(("  " + f"{label:15}" + "".join(f"{value:17}" for value in values)).rstrip())
+            print(("  " + f"{label:13}" + "".join(f"{value:16}" for value in values)).rstrip())
 
         print("\nWhat was made")
         row("name", [function.name for function in self.functions])
@@ -188,8 +194,11 @@ class Demo:
         for label in ("PCI id", "drivers", "", "transport", "I/O relayed", "disk sha256",
                       "file written", "random bytes"):
             row(label, [function.words.get(label, "") for function in self.functions])
-        print("\n'listening in': from the start of `ridge create` to its end, when the socket "
-              "listens.\n")
+        print("""
+'listening in' is the time of `ridge create`, at whose end the socket listens;
+the first function of a type makes a PF, too. 'I/O relayed' is how many of the
+guest's inb and outb became commands on the PF's admin virtqueue; kicks bypass it.
+""")
 
 
 def format_time(seconds):

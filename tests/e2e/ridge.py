@@ -66,6 +66,7 @@ class Ridge:
         self.log_path = os.path.join(directory, "ridged.log")
         self.socket = os.path.join(self.runtime, "ridged.sock")
         self.process = None
+        self.cwd = None  # where ridge is run; ridged stays where it is
         self.environment = dict(os.environ, RIDGE_RUNTIME_DIR=self.runtime)
         self.environment.pop("NOTIFY_SOCKET", None)
 
@@ -179,7 +180,7 @@ class Ridge:
     def run(self, *argv, timeout=30):
         """Runs ridge as a person would: subprocess.CompletedProcess with text."""
         return subprocess.run([os.path.join(self.build, "ridge"), *argv], env=self.environment,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              cwd=self.cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, timeout=timeout, check=False)
 
     def __call__(self, *argv, timeout=30):
