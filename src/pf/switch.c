@@ -16,8 +16,9 @@ struct port {
 	struct net_switch *sw;
 	struct virtio_device *dev; /* NULL: the uplink */
 	struct net_backend *tap;   /* of the uplink */
+	struct address *own;       /* of a function; NULL if somebody else has it */
 	unsigned int learned;
-	struct list addresses; /* struct address, by last use: the oldest first */
+	struct list addresses; /* struct address that were learned, the one seen last at the end */
 };
 
 /* Where an address was seen. */
@@ -47,21 +48,36 @@ static struct list *bucket_of(struct net_switch *sw, uint16_t vlan, const uint8_
 	return &sw->buckets[hash % BUCKETS];
 }
 
+static struct address *address_new(struct port *port, uint16_t vlan, const uint8_t *mac)
+{
+	struct address *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->port = port;
+	a->vlan = vlan;
+	memcpy(a->mac, mac, sizeof(a->mac));
+	list_init(&a->by_age);
+	list_add_tail(bucket_of(port->sw, vlan, mac), &a->bucket);
+	port->sw->count++;
+	return a;
+}
+
 static void forget(struct address *a)
 {
+	if (a == a->port->own)
+		a->port->own = NULL;
+	else
+		a->port->learned--;
 	list_del(&a->bucket);
 	list_del(&a->by_age);
-	a->port->learned--;
 	a->port->sw->count--;
 	free(a);
 }
 
-/* A function's own address is known as long as it has it. */
 static bool too_old(const struct address *a, uint64_t now)
 {
-	if (a->vlan == ANY_VLAN)
-		return memcmp(net_mac(a->port->dev), a->mac, sizeof(a->mac));
-	return now - a->seen_ns > SWITCH_AGE_MS * 1000000ull;
+	return a != a->port->own && now - a->seen_ns > SWITCH_AGE_MS * 1000000ull;
 }
 
 static struct address *find(struct net_switch *sw, uint16_t vlan, const uint8_t *mac, uint64_t now)
@@ -84,19 +100,17 @@ static struct address *find(struct net_switch *sw, uint16_t vlan, const uint8_t 
 static bool may_learn(struct port *port, uint64_t now)
 {
 	unsigned int share = port->dev ? SWITCH_PORT_SHARE : SWITCH_ADDRESSES / 2;
-	struct address *a, *tmp;
+	struct address *a;
 
 	if (port->learned < share && port->sw->count < SWITCH_ADDRESSES)
 		return true;
-	list_for_each_safe (a, tmp, &port->addresses, by_age) {
-		if (a->vlan == ANY_VLAN)
-			continue;
-		if (!too_old(a, now))
-			return false; /* the oldest of them */
-		forget(a);
-		return true;
-	}
-	return false;
+	if (list_empty(&port->addresses))
+		return false;
+	a = list_first(&port->addresses, struct address, by_age);
+	if (!too_old(a, now))
+		return false;
+	forget(a);
+	return true;
 }
 
 static void learn(struct port *port, uint16_t vlan, const uint8_t *mac, uint64_t now)
@@ -105,27 +119,38 @@ static void learn(struct port *port, uint16_t vlan, const uint8_t *mac, uint64_t
 	struct address *a;
 
 	/* A function's own address needs no learning, and nobody takes it from it. */
-	if ((mac[0] & 1) || (vlan != ANY_VLAN && find(sw, ANY_VLAN, mac, now)))
+	if ((mac[0] & 1) || find(sw, ANY_VLAN, mac, now))
 		return;
 	a = find(sw, vlan, mac, now);
+	/* It is not where it was. */
+	if (a && a->port != port) {
+		forget(a);
+		a = NULL;
+	}
 	if (!a) {
 		if (!may_learn(port, now))
 			return;
-		a = calloc(1, sizeof(*a));
+		a = address_new(port, vlan, mac);
 		if (!a)
 			return;
-		a->vlan = vlan;
-		memcpy(a->mac, mac, sizeof(a->mac));
-		list_add_tail(bucket_of(sw, vlan, mac), &a->bucket);
-		sw->count++;
-	} else {
-		list_del(&a->by_age);
-		a->port->learned--;
+		port->learned++;
 	}
-	a->port = port;
 	a->seen_ns = now;
-	port->learned++;
+	list_del(&a->by_age);
 	list_add_tail(&port->addresses, &a->by_age);
+}
+
+/* What functions call their own is theirs alone, first come, first served. */
+static void learn_own(struct port *port)
+{
+	const uint8_t *mac = net_mac(port->dev);
+
+	if (port->own && !memcmp(port->own->mac, mac, sizeof(port->own->mac)))
+		return;
+	if (port->own)
+		forget(port->own);
+	if (!find(port->sw, ANY_VLAN, mac, loop_now_ns()))
+		port->own = address_new(port, ANY_VLAN, mac);
 }
 
 static unsigned int port_send(struct port *to, const struct net_frame *f)
@@ -180,19 +205,19 @@ static void port_attach(struct net_backend *be, struct virtio_device *dev)
 
 	port->dev = dev;
 	list_add_tail(&port->sw->ports, &port->node);
-	learn(port, ANY_VLAN, net_mac(dev), loop_now_ns());
+	learn_own(port);
 }
 
-/* A function that may change its address did. */
+/* A function that may change its address did, perhaps, or another address is free now. */
 static void port_receiver_changed(struct net_backend *be)
 {
-	struct port *port = port_of(be);
-
-	learn(port, ANY_VLAN, net_mac(port->dev), loop_now_ns());
+	learn_own(port_of(be));
 }
 
 static void port_free(struct port *port)
 {
+	if (port->own)
+		forget(port->own);
 	while (!list_empty(&port->addresses))
 		forget(list_first(&port->addresses, struct address, by_age));
 	list_del(&port->node);
