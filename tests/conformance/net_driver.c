@@ -282,10 +282,15 @@ static void take_used(struct net_driver *n, struct ring *ring, uint32_t id, uint
 
 bool net_recv(struct net_driver *n, uint16_t pair, struct received *r)
 {
+	machine_settle(n->w->m);
+	return net_take(n, pair, r);
+}
+
+bool net_take(struct net_driver *n, uint16_t pair, struct received *r)
+{
 	uint8_t all[FRAME_MAX];
 	uint32_t id, len, at;
 
-	machine_settle(n->w->m);
 	if (!ring_used(&n->rx[pair], &id, &len))
 		return false;
 	assert_true(len >= n->header);

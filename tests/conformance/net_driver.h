@@ -161,8 +161,9 @@ void net_kick(struct net_driver *n, uint16_t index);
 uint64_t net_post(struct net_driver *n, uint16_t pair, uint32_t len);
 /* The same, in descriptors of these lengths. */
 uint64_t net_post_parts(struct net_driver *n, uint16_t pair, const uint32_t *lens, size_t parts);
-/* The next frame in a queue; false if there is none. */
+/* The next frame in a queue; false if there is none, after some time or (take) now. */
 bool net_recv(struct net_driver *n, uint16_t pair, struct received *r);
+bool net_take(struct net_driver *n, uint16_t pair, struct received *r);
 void received_init(struct received *r);
 void received_fini(struct received *r);
 
