@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/events.h"
 #include "control/operation.h"
 #include "control/queries.h"
 
@@ -35,6 +36,7 @@ static void bind_finish(struct operation *op, const struct ipc_function_info *in
 	}
 	fn->phase = FUNCTION_READY;
 	log_info("%s (%s)", op->what, op->who);
+	events_function(fn, "bound");
 	operation_reply(op, function_json(fn));
 }
 

@@ -10,9 +10,10 @@
  *   server.c     connections of clients and who may have one
  *   jsonrpc.c    bytes to calls and answers to bytes: the only code that decodes what a client sent
  *   methods.c    the table of methods; those of PFs and of ridged itself
- *   create.c, destroy.c, bind.c  each call becomes one operation (operation.c) that opens what the
- *                function needs (function_open.c), sends one request to the PF process, and on its
- *                reply answers the call, or undoes everything
+ *   create.c, destroy.c, bind.c, set.c  each call becomes one operation (operation.c) that opens
+ *                what the function needs (function_open.c), sends a request to the PF process, and
+ *                on its reply answers the call, or undoes everything
+ *   events.c     what happens, for clients that subscribed
  *   queries.c    calls that read, for which PF processes are asked for fresh figures
  *   registry.c   what exists: PFs, functions by PF, and their JSON
  *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
@@ -29,6 +30,7 @@
  * What exists and who may change it:
  *
  *   function  CREATING --done--> READY --bind--> BINDING --done--> READY --destroy--> DESTROYING
+ *                                         --set---> SETTING --done--> READY
  *             Only READY functions can be changed or are shown; the operation that moved one to
  *             another phase owns it until the PF process answered, even when the client was told
  *             long ago that there was no answer in time.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/events.h"
 #include "control/net.h"
 #include "control/operation.h"
 #include "control/pf_process.h"
@@ -140,6 +141,7 @@ static void create_done(struct ipc_request *request, struct ipc_reply *reply)
 			op->fn->phase = FUNCTION_READY;
 			log_info("%s: slot %u of PF %s, driver %s (%s)", op->what, op->fn->slot,
 				 op->fn->pf->name, info->driver, op->who);
+			events_function(op->fn, "created");
 			operation_reply(op, function_json(op->fn));
 			return;
 		}

@@ -20,6 +20,7 @@ int function_usable(const struct function *fn, struct error *e)
 	static const char *const doing[] = {
 		[FUNCTION_CREATING] = "created",
 		[FUNCTION_BINDING] = "bound",
+		[FUNCTION_SETTING] = "changed",
 		[FUNCTION_DESTROYING] = "destroyed",
 	};
 

@@ -10,5 +10,6 @@
 void functions_create(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 void functions_destroy(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 void functions_bind(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
+void functions_set(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "control/operation.h"
 #include "control/pf_process.h"
+#include "control/events.h"
 #include "control/runtime.h"
 
 void inventory_end(struct pf *pf)
@@ -88,12 +89,19 @@ static void function_take_fds(struct function *fn, const struct ipc_function_inf
 static void function_settle(struct function *fn, const struct ipc_function_info *info,
 			    struct ipc_reply *reply)
 {
+	struct params params;
 	struct error e;
 
 	if (function_update(fn, info))
 		return;
 	function_take_fds(fn, info, reply);
 	fn->seen = true;
+	/* Whether it was set when the connection was lost is in the spec. */
+	if (fn->phase == FUNCTION_SETTING &&
+	    !params_parse_text(&params, &params_function, info->spec, &e)) {
+		params_take_state(&fn->params, &params);
+		params_free(&params);
+	}
 	/* One whose creation went down with the connection failed for its caller. */
 	if (fn->phase != FUNCTION_CREATING)
 		fn->phase = FUNCTION_READY;
@@ -102,6 +110,8 @@ static void function_settle(struct function *fn, const struct ipc_function_info 
 			       sizeof(fn->socket), &e);
 	else
 		function_unlink_socket(fn);
+	if (fn->phase == FUNCTION_READY && !fn->announced)
+		events_function(fn, "created");
 }
 
 static void function_listed(struct pf *pf, const struct ipc_function_info *info, bool only_new,
@@ -161,8 +171,10 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 			else if (fn->phase == FUNCTION_CREATING)
 				function_abandon(fn);
 		}
-		if (pf->phase == PF_STARTING)
+		if (pf->phase == PF_STARTING) {
 			pf->phase = PF_READY;
+			events_pf(pf, "added");
+		}
 		log_info("PF %s: found, pid %d, %u functions", pf->name, (int)pf->pid,
 			 pf->nfunctions);
 	}

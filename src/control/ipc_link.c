@@ -156,7 +156,11 @@ static const char *message_take(struct ipc_link *link, const char *data, size_t 
 		return "a short message";
 	memcpy(&header, data, sizeof(header));
 	if (header.magic != IPC_MAGIC || header.version != IPC_VERSION || header.length != len ||
-	    !(header.flags & IPC_REPLY) || header.error > 0)
+	    header.error > 0)
+		return "a message that makes no sense";
+	if (header.type == IPC_EVENT && !(header.flags & IPC_REPLY))
+		return link->event(link, data + sizeof(header), len - sizeof(header));
+	if (!(header.flags & IPC_REPLY))
 		return "a message that is no reply";
 	request = request_find(link, &header);
 	if (!request)

@@ -28,10 +28,10 @@
 /* For reads: there is an answer without them, what was known before. */
 #define IPC_DEADLINE_READ_MS 5000
 
-enum ipc_event { IPC_DONE, IPC_PART, IPC_LATE, IPC_LOST };
+enum ipc_outcome { IPC_DONE, IPC_PART, IPC_LATE, IPC_LOST };
 
 struct ipc_reply {
-	enum ipc_event event;
+	enum ipc_outcome event;
 	int error;        /* DONE: 0 or a negative errno; LATE: -ETIMEDOUT; LOST: -EPIPE */
 	const char *text; /* what went wrong, when error is set; may be empty */
 	const void *body; /* without an error */
@@ -64,6 +64,8 @@ struct ipc_link {
 	struct list requests;
 	/* A message came in. */
 	void (*heard)(struct ipc_link *link);
+	/* A message that is no reply: an IPC_EVENT. Returns NULL, or what is wrong with it. */
+	const char *(*event)(struct ipc_link *link, const void *body, size_t len);
 	/* A deadline passed. */
 	void (*late)(struct ipc_link *link);
 	/*

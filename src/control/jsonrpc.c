@@ -173,6 +173,17 @@ void jsonrpc_refuse(struct jsonrpc *rpc, const struct error *e)
 	json_object_put(answer);
 }
 
+void jsonrpc_notify(struct jsonrpc *rpc, const char *method, struct json_object *params)
+{
+	struct json_object *message = json_object_new_object();
+
+	json_object_object_add(message, "jsonrpc", json_object_new_string("2.0"));
+	json_object_object_add(message, "method", json_object_new_string(method));
+	json_object_object_add(message, "params", json_object_get(params));
+	send_object(rpc, message);
+	json_object_put(message);
+}
+
 /* Requests */
 
 static bool id_legal(struct json_object *id)

@@ -89,6 +89,9 @@ void jsonrpc_reply(struct jsonrpc_call *call, struct json_object *result);
 void jsonrpc_fail_data(struct jsonrpc_call *call, const struct error *e, struct json_object *data);
 void jsonrpc_fail(struct jsonrpc_call *call, const struct error *e);
 
+/* A notification to the peer. params is borrowed. */
+void jsonrpc_notify(struct jsonrpc *rpc, const char *method, struct json_object *params);
+
 /* An error that answers no request, as a line: for a transport that refuses a client. */
 void jsonrpc_refuse(struct jsonrpc *rpc, const struct error *e);
 

@@ -114,6 +114,15 @@ static void system_shutdown(struct control *ctl, struct jsonrpc_call *call,
 		pf_stop(pf);
 }
 
+static void events_subscribe(struct control *ctl, struct jsonrpc_call *call,
+			     struct json_object *params)
+{
+	(void)ctl;
+	(void)params;
+	log_debug("events subscribed (%s)", call->who);
+	server_subscribe(call);
+}
+
 #ifdef RIDGE_FAULTS
 static void fault_done(struct ipc_request *request, struct ipc_reply *reply)
 {
@@ -175,6 +184,8 @@ static const struct method methods[] = {
 	{ "function.list", queries_function_list },
 	{ "function.show", queries_function_show },
 	{ "function.bind", functions_bind },
+	{ "function.set", functions_set },
+	{ "events.subscribe", events_subscribe },
 	{ "pf.add", pf_add },
 	{ "pf.list", queries_pf_list },
 	{ "pf.remove", pf_remove },

@@ -137,6 +137,46 @@ static int key_unknown(const struct params *p, const char *name, struct error *e
 			    p->value[p->set->type] ? p->value[p->set->type] : "", words);
 }
 
+int params_change(struct params *p, const char *name, struct json_object *value, struct error *e)
+{
+	const char *type = params_text(p, p->set->type);
+	char words[128] = "";
+
+	for (unsigned i = 0; i < p->set->n; i++) {
+		const struct param *key = &p->set->keys[i];
+		int err;
+
+		if (!(key->flags & PARAM_STATE) || !key_applies(p, i))
+			continue;
+		param_words_add(words, sizeof(words), key->key);
+		if (!name || strcmp(name, key->key) != 0)
+			continue;
+		err = value_parse(p, i, value, e);
+		if (!err)
+			p->given |= 1u << i;
+		return err;
+	}
+	if (!words[0])
+		return error_params(e, "nothing of a function of type %s can be set; make another",
+				    type);
+	if (!name)
+		return error_params(e, "nothing to set; of a function of type %s can be set %s",
+				    type, words);
+	return error_params(e, "%s cannot be set; of a function of type %s can be set %s", name,
+			    type, words);
+}
+
+void params_take_state(struct params *to, struct params *from)
+{
+	for (unsigned i = 0; i < to->set->n; i++)
+		if (to->set->keys[i].flags & PARAM_STATE) {
+			char *value = to->value[i];
+
+			to->value[i] = from->value[i];
+			from->value[i] = value;
+		}
+}
+
 static int params_fill_key(struct params *p, unsigned i)
 {
 	const struct param *key = &p->set->keys[i];

@@ -91,6 +91,16 @@ void params_free(struct params *p);
 /* Replaces a value by text that is canonical already. Returns 0 or -ENOMEM. */
 int params_set(struct params *p, unsigned key, const char *text);
 
+/*
+ * Changes a value of what exists: a key that function.set takes, in JSON. Marks it as given.
+ * Returns 0, or -EINVAL with e set, which names the keys that can be set; name NULL: no key was
+ * given, and that is the error.
+ */
+int params_change(struct params *p, const char *name, struct json_object *value, struct error *e);
+
+/* Takes over the values that params_change() changes. */
+void params_take_state(struct params *to, struct params *from);
+
 /* Gives keys that have a default and apply (to a driver just set, say) their value. */
 int params_fill(struct params *p); /* 0 or -ENOMEM */
 

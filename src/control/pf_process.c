@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/events.h"
 #include "control/inventory.h"
 #include "control/net.h"
 #include "control/runtime.h"
@@ -98,10 +99,11 @@ static void pf_gone(struct pf *pf, const char *how)
 {
 	struct control *ctl = pf->ctl;
 	struct jsonrpc_call *remove_call = pf->remove_call, *add_call = pf->add_call;
+	bool removed = pf->phase == PF_STOPPING && !pf->why[0];
 	char what[IPC_NAME_MAX + 16];
 	struct error e;
 
-	if (pf->phase == PF_STOPPING && !pf->why[0])
+	if (removed)
 		log_info("PF %s ended", pf->name);
 	else
 		log_err("PF %s (pid %d) is gone: %s; %u functions went with it", pf->name,
@@ -122,6 +124,9 @@ static void pf_gone(struct pf *pf, const char *how)
 		json_object_object_add(result, "name", json_object_new_string(pf->name));
 		jsonrpc_reply(remove_call, result);
 	}
+	while (!list_empty(&pf->functions))
+		function_free(list_first(&pf->functions, struct function, node));
+	events_pf(pf, removed ? "removed" : "died");
 	pf_free(pf);
 	if (add_call)
 		methods_fail(add_call, what, &e);
@@ -255,6 +260,11 @@ static void link_heard(struct ipc_link *link)
 	pf->unresponsive = false;
 }
 
+static const char *link_event(struct ipc_link *link, const void *body, size_t len)
+{
+	return events_take(container_of(link, struct pf, link), body, len);
+}
+
 static void link_late(struct ipc_link *link)
 {
 	struct pf *pf = container_of(link, struct pf, link);
@@ -315,6 +325,7 @@ static struct pf *pf_new(struct control *ctl, const char *name, struct error *e)
 	list_init(&pf->functions);
 	ipc_link_init(&pf->link, ctl->loop);
 	pf->link.heard = link_heard;
+	pf->link.event = link_event;
 	pf->link.late = link_late;
 	pf->link.lost = link_lost;
 	list_add_tail(&ctl->pfs, &pf->node);
@@ -362,6 +373,7 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 	}
 	if (pf->phase == PF_STARTING)
 		pf->phase = PF_READY;
+	events_pf(pf, "added");
 	pf->add_call = NULL;
 	if (!call)
 		return;

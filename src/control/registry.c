@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "control/events.h"
 
 struct pf *registry_pf(struct control *ctl, const char *name)
 {
@@ -111,6 +112,8 @@ void function_free(struct function *fn)
 	fd_close_all(fn->fds, FUNCTION_FDS);
 	list_del(&fn->node);
 	fn->pf->nfunctions--;
+	if (fn->announced)
+		events_function(fn, "destroyed");
 	params_free(&fn->params);
 	free(fn);
 }
@@ -148,6 +151,9 @@ bool function_info_ok(const struct ipc_function_info *info)
 
 int function_update(struct function *fn, const struct ipc_function_info *info)
 {
+	uint16_t state = fn->state;
+	pid_t peer_pid = fn->peer_pid;
+
 	if (!function_info_ok(info) || strcmp(info->name, function_name(fn)) != 0)
 		return -EPROTO;
 	if (params_set(&fn->params, FUNCTION_DRIVER, info->driver))
@@ -159,6 +165,7 @@ int function_update(struct function *fn, const struct ipc_function_info *info)
 	memcpy(fn->text, info->text, sizeof(fn->text));
 	error_clean_text(fn->text);
 	fn->counters = info->counters;
+	events_state(fn, state, peer_pid, false);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct pf {
 	char path[SOCKET_PATH_MAX];
 	enum pf_phase phase;
 	bool unresponsive; /* the last deadline passed without a sign of life */
+	bool announced;    /* to subscribers */
 	bool adopting;     /* counted in control.adopting */
 	pid_t pid;
 	int pidfd;
@@ -42,7 +43,13 @@ struct pf {
 	char why[ERROR_TEXT_MAX];         /* why it is being ended by us, or empty */
 };
 
-enum function_phase { FUNCTION_CREATING, FUNCTION_READY, FUNCTION_BINDING, FUNCTION_DESTROYING };
+enum function_phase {
+	FUNCTION_CREATING,
+	FUNCTION_READY,
+	FUNCTION_BINDING,
+	FUNCTION_SETTING,
+	FUNCTION_DESTROYING,
+};
 
 /* Descriptors by IPC_FD_* bit, in the order in which messages carry them. */
 enum function_fd { FUNCTION_FD_STATE, FUNCTION_FD_LISTEN, FUNCTION_FD_BACKEND, FUNCTION_FDS };
@@ -54,6 +61,7 @@ struct function {
 	struct params params;         /* always with type, name and driver */
 	char socket[SOCKET_PATH_MAX]; /* empty: none */
 	int fds[FUNCTION_FDS];        /* -1: none */
+	bool announced;               /* to subscribers */
 	bool seen;                    /* in the inventory that is being taken */
 	/* As the PF process told last. */
 	uint32_t slot;
@@ -80,7 +88,7 @@ void registry_pf_names(struct control *ctl, char *text, size_t len);
 /* Makes a function without descriptors on a PF. params is copied. Returns 0 or -ENOMEM. */
 int function_new(struct pf *pf, const struct params *params, struct function **fn);
 
-/* Closes its descriptors, removes its socket, and frees it. */
+/* Closes its descriptors, removes its socket, tells subscribers, and frees it. */
 void function_free(struct function *fn);
 
 void function_unlink_socket(struct function *fn);

@@ -254,6 +254,7 @@ static void daemon_close(struct daemon *d)
 		jsonrpc_reply(ctl->stop_call, result);
 	}
 	server_free(ctl->server);
+	ctl->server = NULL;
 	list_for_each_safe (pf, tmp, &ctl->pfs, node)
 		pf_forget(pf);
 	if (ctl->loop) {

@@ -24,6 +24,7 @@ struct server {
 	int listen_fd;
 	gid_t group;
 	unsigned nclients;
+	unsigned nsubscribers;
 	struct list clients;
 };
 
@@ -36,6 +37,7 @@ struct client {
 	struct loop_timer stalled;
 	struct buffer in;  /* received, not yet fed */
 	struct buffer out; /* not yet sent */
+	bool subscribed;   /* to events */
 	bool eof;          /* it will say no more, but may still read */
 	bool refused;      /* it is told why, and that is all */
 	bool broken;
@@ -54,6 +56,8 @@ static void client_free(struct client *c)
 	buffer_free(&c->out);
 	list_del(&c->node);
 	c->srv->nclients--;
+	if (c->subscribed)
+		c->srv->nsubscribers--;
 	free(c);
 }
 
@@ -115,7 +119,7 @@ static bool client_done(struct client *c)
 		return false;
 	if (c->refused || c->rpc.ended)
 		return true;
-	return c->eof && !buffer_len(&c->in) && !c->rpc.ncalls;
+	return c->eof && !c->subscribed && !buffer_len(&c->in) && !c->rpc.ncalls;
 }
 
 static void client_run(struct loop_work *work)
@@ -280,6 +284,55 @@ static void listener_event(struct loop_fd *lfd, uint32_t events)
 			return;
 		}
 		client_new(srv, fd);
+	}
+}
+
+void server_subscribe(struct jsonrpc_call *call)
+{
+	struct client *c = call->rpc ? container_of(call->rpc, struct client, rpc) : NULL;
+
+	jsonrpc_reply(call, json_object_new_object());
+	if (!c || c->subscribed)
+		return;
+	c->subscribed = true;
+	c->srv->nsubscribers++;
+}
+
+bool server_has_subscribers(const struct server *srv)
+{
+	return srv && srv->nsubscribers;
+}
+
+/* It hears no more, and is told so. */
+static void subscriber_drop(struct client *c)
+{
+	struct json_object *params = json_object_new_object();
+
+	log_warn("client %s does not read its events: dropping it", c->rpc.who);
+	json_object_object_add(params, "event", json_object_new_string("dropped"));
+	json_object_object_add(
+		params, "text",
+		json_object_new_string("too many events were not read; connect again"));
+	jsonrpc_notify(&c->rpc, "event", params);
+	json_object_put(params);
+	c->subscribed = false;
+	c->srv->nsubscribers--;
+	c->rpc.ended = true;
+}
+
+void server_event(struct server *srv, struct json_object *params)
+{
+	struct client *c;
+
+	if (!server_has_subscribers(srv))
+		return;
+	list_for_each (c, &srv->clients, node) {
+		if (!c->subscribed || c->broken)
+			continue;
+		if (buffer_len(&c->out) > SERVER_EVENTS_MAX)
+			subscriber_drop(c);
+		else
+			jsonrpc_notify(&c->rpc, "event", params);
 	}
 }
 

@@ -13,7 +13,8 @@
 /* Answers that a client did not read: beyond the first no more calls are taken from it. */
 #define SERVER_PENDING_HIGH (1u << 20)
 #define SERVER_PENDING_MAX  (64u << 20)
-#define SERVER_STALL_MS     30000 /* it read nothing for that long: its connection is closed */
+#define SERVER_EVENTS_MAX   (1u << 20) /* bytes a subscriber may be behind before it is dropped */
+#define SERVER_STALL_MS     30000      /* it read nothing for that long: its connection is closed */
 
 /*
  * A server for clients on listen_fd (non-blocking; owned from here on). They must be root, our own
@@ -23,6 +24,20 @@ int server_new(struct control *ctl, int listen_fd, gid_t group, struct server **
 
 /* Begins to accept. Clients that came earlier wait in the backlog. */
 int server_start(struct server *srv);
+
+/*
+ * Has events sent to the client of a call from now on, after the call's answer.
+ */
+void server_subscribe(struct jsonrpc_call *call);
+
+/* srv may be NULL: nobody is there any more. */
+bool server_has_subscribers(const struct server *srv);
+
+/*
+ * A notification of method "event" to all subscribers. One that is behind by too much is told so
+ * and its connection ended.
+ */
+void server_event(struct server *srv, struct json_object *params);
 
 /* Sends what can be sent without waiting, and closes all connections. */
 void server_free(struct server *srv);

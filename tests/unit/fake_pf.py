@@ -45,6 +45,7 @@ class FakePf:
         self.total_vfs = 0
         self.functions = {}
         self.selector = selectors.DefaultSelector()
+        self.controls = []
         self.later = []  # (time, function)
         self.listener = socket.socket(fileno=fd)
         self.listener.setblocking(False)
@@ -63,6 +64,7 @@ class FakePf:
     def accept(self, listener):
         control, _ = listener.accept()
         control.setblocking(False)
+        self.controls.append(control)
         self.selector.register(control, selectors.EVENT_READ, self.message)
 
     def message(self, control):
@@ -78,6 +80,7 @@ class FakePf:
                 fds.frombytes(raw[:len(raw) - len(raw) % fds.itemsize])
         if not data:
             self.selector.unregister(control)
+            self.controls.remove(control)
             control.close()
             return
         header = ipc.ipc_header.from_buffer_copy(data)
@@ -98,6 +101,19 @@ class FakePf:
         except (BrokenPipeError, OSError):
             pass
         control.setblocking(False)
+
+    def event(self, f, state=None, text=""):
+        """Tells every ridged how a function is."""
+        if state is None:
+            state = ipc.IPC_STATE_CONNECTED if f.vmm else ipc.IPC_STATE_IDLE
+        event = ipc.ipc_event(name=f.name.encode(), state=state, peer_pid=f.vmm_pid,
+                              text=text.encode())
+        for control in self.controls:
+            control.setblocking(True)
+            control.send(bytes(ipc.ipc_header(
+                magic=ipc.IPC_MAGIC, version=ipc.IPC_VERSION, type=ipc.IPC_EVENT,
+                length=ctypes.sizeof(ipc.ipc_header) + ctypes.sizeof(event))) + bytes(event))
+            control.setblocking(False)
 
     def refuse(self, control, kind, seq, errno, why):
         self.reply(control, kind, seq, ipc.ipc_failure(text=why.encode()), error=-errno)
@@ -180,7 +196,24 @@ class FakePf:
                 self.selector.unregister(f.fds[ipc.IPC_FD_LISTEN])
                 os.close(f.fds.pop(ipc.IPC_FD_LISTEN))
             return answer(self.info(f))
+        if kind == ipc.IPC_FUNCTION_SET:
+            return self.set(f, ipc.ipc_function_set.from_buffer_copy(body), answer, fail)
         return fail(38, "unknown request")
+
+    def set(self, f, change, answer, fail):
+        if f.name.startswith("refuseset-"):
+            return fail(28, "set %s: the fake refuses" % f.name)
+        # A disk of 1 MiB; a function that stops has its link set to 0.
+        if change.what == ipc.IPC_SET_SIZE and change.value > 1 << 20:
+            return fail(28, "set %s: the image is smaller than that; grow it first" % f.name)
+        f.spec = change.spec.decode()
+        if f.name.startswith("hangset-"):
+            return None
+        if f.name.startswith("noiseset-"):
+            return self.controls[0].send(b"noise" * 100)
+        if f.name.startswith("fault-"):
+            self.event(f, ipc.IPC_STATE_FAULTED, "the fake stopped it")
+        return answer(self.info(f))
 
     def create(self, control, seq, body, fds, answer, fail):
         create = ipc.ipc_function_create.from_buffer_copy(body)
@@ -222,6 +255,7 @@ class FakePf:
             raw = vmm.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             f.vmm, f.vmm_pid = vmm, struct.unpack("3i", raw)[0]
             f.connections += 1
+            self.event(f)
             self.selector.register(vmm, selectors.EVENT_READ, gone)
 
         def gone(vmm):
@@ -229,6 +263,7 @@ class FakePf:
                 self.selector.unregister(vmm)
                 vmm.close()
                 f.vmm, f.vmm_pid = None, 0
+                self.event(f)
 
         self.selector.register(f.fds[ipc.IPC_FD_LISTEN], selectors.EVENT_READ, connected)
 
