@@ -45,21 +45,30 @@ static void blk_destroy(struct virtio_device *dev)
 	free(blk);
 }
 
-/* The cache mode is all that a driver can write (5.2.5.1). */
+/*
+ * The cache mode is all that a driver can write (5.2.5.1): when it has negotiated that, and legacy
+ * drivers also before they negotiate at all (5.2.5.3).
+ */
 static void blk_config_write(struct virtio_device *dev, uint32_t offset, const void *data,
 			     uint32_t len)
 {
+	bool early =
+		!(dev->state->status & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK));
 	uint8_t mode = *(const uint8_t *)data;
 
 	if (offset == offsetof(struct virtio_blk_config, wce) && len == 1 && mode <= 1 &&
-	    virtio_device_has(dev, VIRTIO_BLK_F_CONFIG_WCE))
+	    (early || virtio_device_has(dev, VIRTIO_BLK_F_CONFIG_WCE)))
 		blk_of(dev)->config.wce = mode;
 }
 
-/* A driver that can't flush gets a cache that needs none (5.2.5.2). */
+/*
+ * A driver that can't flush gets a cache that needs none (5.2.5.2), except for a legacy one that
+ * has set the mode itself (5.2.5.3).
+ */
 static void blk_started(struct virtio_device *dev)
 {
-	if (!virtio_device_has(dev, VIRTIO_BLK_F_FLUSH))
+	if (!virtio_device_has(dev, VIRTIO_BLK_F_FLUSH) &&
+	    !(dev->state->legacy && virtio_device_has(dev, VIRTIO_BLK_F_CONFIG_WCE)))
 		blk_of(dev)->config.wce = 0;
 }
 

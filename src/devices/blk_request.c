@@ -8,6 +8,9 @@
 
 #include "devices/blk.h"
 
+/* What legacy drivers may call a flush (5.2.6.3). */
+#define FLUSH_OUT 5
+
 /* --- completion --- */
 
 /* Bytes that were written from the first on (2.7.8.2): the status counts if it comes next. */
@@ -168,6 +171,8 @@ void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *ch
 	 */
 	r->status = (uint8_t *)r->segs[nsegs - 1].base + r->segs[nsegs - 1].len - 1;
 	r->type = le32toh(header.type);
+	if (r->type == FLUSH_OUT && blk->dev.state->legacy)
+		r->type = VIRTIO_BLK_T_FLUSH;
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
 	case VIRTIO_BLK_T_OUT:
