@@ -266,6 +266,50 @@ static void test_4_1_5_1_3_1_giving_up_a_queue_waits_for_its_io(void **state)
 	read_sector(f, &f->a, 4);
 }
 
+/* 5.2.6.3: legacy drivers may say flush in another way. */
+static void test_5_2_6_3_flush_out_is_a_flush(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t len;
+
+	start(f, &f->a, 1u << 9);
+	for (uint32_t type = 4; type < 7; type++) {
+		request(&f->a, type, 0);
+		set(f, &f->a, L_QUEUE_NOTIFY, 2, 0);
+		driver_used(&f->a.d, &f->a.ring, &len);
+		assert_int_equal(status(&f->a), type < 6 ? 0 : 2);
+	}
+}
+
+/*
+ * 3.1.2, 5.2.5.3: configuration is written, and the cache mode set, before anything is negotiated,
+ * and no status or feature bit changes it, but DRIVER_OK of a driver that does not know of it.
+ */
+static void test_5_2_5_3_the_cache_mode_is_the_legacy_drivers(void **state)
+{
+	enum { WRITEBACK = 32, CONFIG_WCE = 1 << 11 };
+	struct fixture *f = *state;
+	uint64_t mode;
+
+	if (!(get(f, &f->a, L_DEVICE_FEATURES, 4) & CONFIG_WCE))
+		skip();
+	for (uint32_t want = 0; want < 2; want++) {
+		set(f, &f->a, L_STATUS, 1, 0);
+		assert_int_equal(legacy_dev_write(&f->pf, 1, WRITEBACK, 1, want), OK);
+		assert_int_equal(legacy_dev_read(&f->pf, 1, WRITEBACK, 1, &mode), OK);
+		assert_int_equal(mode, want);
+		set(f, &f->a, L_STATUS, 1, S_ACKNOWLEDGE | S_DRIVER);
+		set(f, &f->a, L_DRIVER_FEATURES, 4, CONFIG_WCE);
+		give_ring(f, &f->a);
+		set(f, &f->a, L_STATUS, 1, S_ACKNOWLEDGE | S_DRIVER | S_DRIVER_OK);
+		assert_int_equal(legacy_dev_read(&f->pf, 1, WRITEBACK, 1, &mode), OK);
+		assert_int_equal(mode, want);
+		assert_int_equal(legacy_dev_write(&f->pf, 1, WRITEBACK, 1, !want), OK);
+		assert_int_equal(legacy_dev_read(&f->pf, 1, WRITEBACK, 1, &mode), OK);
+		assert_int_equal(mode, !want);
+	}
+}
+
 /* --- interrupts --- */
 
 /* 4.1.4.5.1 holds for the legacy ISR status: bit 0, cleared by reading. */
@@ -470,6 +514,8 @@ int main(void)
 		TEST(test_a_ring_that_is_broken_stops_the_device_until_a_reset),
 		TEST(test_4_1_5_1_3_1_a_queue_is_given_up_and_moved),
 		TEST(test_4_1_5_1_3_1_giving_up_a_queue_waits_for_its_io),
+		TEST(test_5_2_6_3_flush_out_is_a_flush),
+		TEST(test_5_2_5_3_the_cache_mode_is_the_legacy_drivers),
 		TEST(test_4_1_4_5_1_isr_status_without_msix),
 		TEST(test_4_1_5_3_the_vector_of_a_queue),
 		TEST(test_a_legacy_reset_waits_for_io_and_others_go_on),
