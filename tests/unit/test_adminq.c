@@ -309,7 +309,7 @@ static void test_a_command_times_out_at_its_deadline(void **state)
 	while (!c.done)
 		assert_int_equal(loop_step(f->loop, -1), 0);
 	took = loop_now_ns() - start;
-	assert_true(took >= 20000000 && took < 500000000);
+	assert_true(took >= 20000000 && took < 5000000000);
 	assert_int_equal(c.cmd.error, -ETIMEDOUT);
 	submit(f, &c, 1, 0);
 	assert_int_equal(c.done, 0);
@@ -489,7 +489,7 @@ static void test_2_13_2_eagain_is_tried_again(void **state)
 
 	submit(f, &c, 5, LONG);
 	for (int i = 0; i < 3; i++) {
-		uint64_t until = loop_now_ns() + 1000000000ull;
+		uint64_t until = loop_now_ns() + 5000000000ull;
 
 		while ((head = take(f)) < 0 && loop_now_ns() < until)
 			assert_int_equal(loop_step(f->loop, 10), 0);
@@ -515,7 +515,7 @@ static void test_eagain_ends_at_the_deadline(void **state)
 		if (head >= 0)
 			answer(f, head, VIRTIO_ADMIN_EAGAIN, VIRTIO_ADMIN_Q_TRYAGAIN);
 		assert_int_equal(loop_step(f->loop, 10), 0);
-		assert_true(loop_now_ns() - start < 1000000000ull);
+		assert_true(loop_now_ns() - start < 5000000000ull);
 	}
 	assert_int_equal(c.cmd.error, -ETIMEDOUT);
 	assert_true(loop_now_ns() - start >= 30000000);

@@ -342,6 +342,46 @@ static void test_a_legacy_driver_reads_a_sector(void **state)
 	assert_int_equal(rd(f, ISR, 1), 0);
 }
 
+/* What `show` tells of all this. */
+static void test_what_the_counters_say(void **state)
+{
+	struct fixture *f = *state;
+	struct counters *c = &f->u->member->counters, was = *c;
+	struct ring ring;
+	uint64_t page = ram_alloc(&f->u->ram, 4096, 4096);
+	struct buf bad = { page, 16, true };
+	uint64_t pf = pf_admin_commands(f->h->m->pf, 0);
+
+#define GREW(name, by) assert_int_equal(c->value[COUNTER_##name] - was.value[COUNTER_##name], by)
+	user_read(f->u, CONFIG, 0, 4);
+	user_write(f->u, CONFIG, 4, 2, 4);
+	user_read(f->u, 2, 20, 1);
+	wr(f, STATUS, 1, 3);
+	wr(f, PFN, 4, ring_init_legacy(&ring, &f->u->ram, 256) >> 12);
+	rd(f, FEATURES, 8);
+	rd(f, BAR_SIZE - 4, 4);
+	ring_add(&ring, &bad, 1); /* a request without a header */
+	wr(f, NOTIFY, 2, 0);
+	machine_settle(f->h->m);
+	assert_int_equal(vfio_device_reset(f->u->vdev, &f->u->wait), 0);
+	GREW(config_accesses, 2);
+	GREW(mmio_accesses, 1);
+	GREW(io_accesses, 4);
+	GREW(io_fields, 4);
+	GREW(io_local, 4); /* a byte each */
+	GREW(io_notifies, 1);
+	GREW(admin_commands, 4);
+	GREW(admin_own, 0);
+	GREW(admin_errors, 0);
+	GREW(admin_timeouts, 0);
+	GREW(resets, 1);
+	GREW(notifies, 1);
+	GREW(device_errors, 1);
+	GREW(dma_faults, 0);
+#undef GREW
+	assert_int_equal(pf_admin_commands(f->h->m->pf, 0) - pf, 4);
+}
+
 /* The registers of the other transport are the same device. */
 static void test_the_modern_registers_are_passed_through(void **state)
 {
@@ -373,6 +413,7 @@ int main(void)
 		TEST(test_the_whole_bar_with_msix),
 		TEST(test_2_12_1_1_5_a_notification_is_no_command),
 		TEST(test_a_legacy_driver_reads_a_sector),
+		TEST(test_what_the_counters_say),
 		TEST(test_the_modern_registers_are_passed_through),
 	};
 
