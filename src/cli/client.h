@@ -3,9 +3,9 @@
  * ridge: the command line of ridged. A verb is one JSON-RPC call (docs/json-rpc.md) and one way to
  * show its result to people; with -j the result is shown as it is.
  *
- *   ridge.c   options, the table of verbs, help
- *   verbs.c   each verb: arguments to params, the call, the result
- *   client.c  the connection
+ *   ridge.c   options and help
+ *   verbs.c   each verb: arguments to params, the call, the result; stats.c, monitor.c likewise
+ *   client.c  the call, by libridge (include/ridge.h)
  *   output.c  tables, objects, errors
  */
 #ifndef RIDGE_CLI_CLIENT_H
@@ -13,6 +13,8 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+
+#include "ridge.h"
 
 /* Why a verb failed, as it is told. */
 struct failure {
@@ -25,6 +27,9 @@ struct failure {
 
 __attribute__((format(printf, 3, 4))) void failure_set(struct failure *f, int err, const char *fmt,
 						       ...);
+
+/* From the error of a handle after a call that returned err. */
+void failure_from(struct failure *f, const struct ridge *r, int err);
 
 /*
  * Calls a method of the ridged in dir (NULL: the default directory) and waits for its answer.

@@ -54,25 +54,40 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static void help_all(FILE *to)
+/* The verbs of an object ("pf"), or all. Returns their number. */
+static unsigned help_verbs(FILE *to, const char *object)
 {
-	fprintf(to, "usage: ridge [-j] [--runtime-dir DIR] VERB [ARGUMENT...]\n\n");
+	size_t len = strlen(object);
+	unsigned n = 0;
+
 	for (unsigned i = 0; i < verb_count; i++) {
 		const struct verb *v = &verb_table[i];
 
-		if (v->brief)
-			fprintf(to, "  ridge %s%s%s\n", v->name, v->usage[0] ? " " : "", v->usage);
+		if (!v->brief || (len && (strncmp(v->name, object, len) || v->name[len] != ' ')))
+			continue;
+		fprintf(to, "  ridge %s%s%s\n", v->name, v->usage[0] ? " " : "", v->usage);
+		n++;
 	}
-	fprintf(to, "\n"
-		    "  ridge help VERB\n"
-		    "\n"
-		    "  -j, --json             results and errors as JSON on standard output\n"
-		    "  -d, --runtime-dir DIR  where ridged is (default: $RIDGE_RUNTIME_DIR, or\n"
-		    "                         /run/ridge as root, or $XDG_RUNTIME_DIR/ridge)\n"
-		    "  -h, --help             this text, or that of a verb\n"
-		    "  -V, --version\n"
-		    "\n"
-		    "Exit status: 0 done, 1 failed, 2 not understood.\n");
+	return n;
+}
+
+static void help_all(FILE *to)
+{
+	fprintf(to, "usage: ridge [ OPTIONS ] VERB [ ARGUMENTS ]\n"
+		    "       ridge help VERB\n\n");
+	help_verbs(to, "");
+	fprintf(to,
+		"\n"
+		"where  TYPE    := { blk | net | rng }\n"
+		"       DRIVER  := { vfio-pci | virtio-vfio-pci | none }\n"
+		"       OPTIONS := { -j | --json             results and errors as JSON on standard output\n"
+		"                    -d | --runtime-dir DIR  where ridged is (default: $RIDGE_RUNTIME_DIR,\n"
+		"                                            or /run/ridge as root, or\n"
+		"                                            $XDG_RUNTIME_DIR/ridge)\n"
+		"                    -h | --help             this text, or that of a verb\n"
+		"                    -V | --version }\n"
+		"\n"
+		"Exit status: 0 done, 1 failed, 2 not understood.\n");
 }
 
 static void help_verb(const struct verb *v)
@@ -145,9 +160,10 @@ static int run_help(const struct command *cmd, char **words, int n)
 		return EXIT_OK;
 	}
 	v = verb_find(words, n, &used);
-	if (!v)
+	if (v)
+		help_verb(v);
+	else if (n > 1 || !help_verbs(stdout, words[0]))
 		return usage_error(cmd, words[0], "there is no such verb", NULL);
-	help_verb(v);
 	return EXIT_OK;
 }
 
@@ -164,6 +180,9 @@ static int run_verb(struct input *in)
 		return run_help(cmd, in->words + 1, in->nwords ? in->nwords - 1 : 0);
 	if (cmd->help)
 		return run_help(cmd, in->words, in->nwords);
+	/* As in "ip link help"; a function may be called so where a name is due. */
+	if (in->nwords == 2 && !strcmp(in->words[0], "pf") && !strcmp(in->words[1], "help"))
+		return run_help(cmd, in->words, 1);
 	v = verb_find(in->words, in->nwords, &used);
 	if (!v)
 		return usage_error(cmd, in->words[0], "there is no such verb", NULL);

@@ -174,6 +174,23 @@ static int run_bind(const struct command *cmd, struct failure *f)
 	return 0;
 }
 
+static int run_set(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+	char what[96];
+
+	add_string(params, "name", cmd->argv[0]);
+	snprintf(what, sizeof(what), "set %s", cmd->argv[0]);
+	if (add_pairs(params, cmd, 1, what, f)) {
+		json_object_put(params);
+		return -1;
+	}
+	if (call(cmd, "function.set", params, &result, f))
+		return -1;
+	json_object_put(result);
+	return 0;
+}
+
 static int run_pf_add(const struct command *cmd, struct failure *f)
 {
 	struct json_object *params = json_object_new_object(), *result = NULL;
@@ -302,7 +319,7 @@ static int run_debug_fault(const struct command *cmd, struct failure *f)
 #endif
 
 const struct verb verb_table[] = {
-	{ "create", "TYPE NAME [key=value ...]", "make a function and attach it to a driver",
+	{ "create", "TYPE NAME [ KEY=VALUE ... ]", "make a function and attach it to a driver",
 	  "TYPE    blk  a disk: image=PATH\n"
 	  "        net  a network interface\n"
 	  "        rng  random numbers\n"
@@ -338,7 +355,7 @@ const struct verb verb_table[] = {
 	  "Booleans are true or false; sizes take K, M, G. Creating what exists with the same\n"
 	  "parameters succeeds and changes nothing.\n",
 	  2, -1, false, run_create },
-	{ "destroy", "NAME... [--force]", "end functions",
+	{ "destroy", "NAME ... [ --force ]", "end functions",
 	  "  --force    although a VMM is connected; its guest loses the device\n", 1, -1, true,
 	  run_destroy },
 	{ "list", "", "list functions", NULL, 0, 0, false, run_list },
@@ -348,7 +365,26 @@ const struct verb verb_table[] = {
 	  "DRIVER is vfio-pci, virtio-vfio-pci or none. When the new driver refuses, the function\n"
 	  "stays with the old one.\n",
 	  2, 2, false, run_bind },
-	{ "pf add", "NAME type=TYPE [key=value ...]", "start a PF, whose slots functions take",
+	{ "set", "NAME KEY=VALUE ...", "change a function while it is in use",
+	  "Keys for blk:\n"
+	  "  size=BYTES|image    the disk's size: so many bytes (K, M, G) of an image that has grown,\n"
+	  "                      or all that it has\n"
+	  "Keys for net:\n"
+	  "  link=up|down\n"
+	  "\n"
+	  "All are checked before anything is changed.\n",
+	  2, -1, false, run_set },
+	{ "stats", "[ NAME ... ]", "show what functions and their PFs have counted",
+	  "Columns that are 0 for all are left out; -j shows every counter by itself. ACCESSES are\n"
+	  "those of the VMM to configuration space and BARs, ADMIN the commands that the driver gave\n"
+	  "to the PF, DROPS frames of net with the reasons.\n",
+	  0, -1, false, run_stats },
+	{ "monitor", "", "print what happens, as it happens",
+	  "A line for each event until it is interrupted, or ridged ends; with -j an object in a line.\n"
+	  "Events are function.created, destroyed, bound, set, attached, detached and faulted, and\n"
+	  "pf.added, removed and died.\n",
+	  0, 0, false, run_monitor },
+	{ "pf add", "NAME type=TYPE [ KEY=VALUE ... ]", "start a PF, whose slots functions take",
 	  "  type=TYPE          blk, net or rng\n"
 	  "  max_vfs=N          number of slots, 1 to 4094 (default 255)\n"
 	  "  uplink=tap:IFNAME  net: a TAP that the PF's switch is connected to\n",

@@ -33,4 +33,8 @@ struct verb {
 extern const struct verb verb_table[];
 extern const unsigned verb_count;
 
+/* stats.c, monitor.c */
+int run_stats(const struct command *cmd, struct failure *f);
+int run_monitor(const struct command *cmd, struct failure *f);
+
 #endif

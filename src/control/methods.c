@@ -185,6 +185,7 @@ static const struct method methods[] = {
 	{ "function.show", queries_function_show },
 	{ "function.bind", functions_bind },
 	{ "function.set", functions_set },
+	{ "function.stats", queries_function_stats },
 	{ "events.subscribe", events_subscribe },
 	{ "pf.add", pf_add },
 	{ "pf.list", queries_pf_list },

@@ -17,6 +17,8 @@ struct query {
 	char name[IPC_NAME_MAX];                            /* of the one function, or empty */
 	char pf[IPC_NAME_MAX];                              /* of the one PF, or empty */
 	struct json_object *(*render)(struct control *ctl); /* of all */
+	struct json_object *names;                          /* stats: of these functions */
+	bool stats;
 };
 
 /* Of what a request was about; by name, as it may be gone when the answer comes. */
@@ -28,12 +30,62 @@ struct query_part {
 	bool unknown; /* the PF process has a function that we do not know */
 };
 
+static bool names_have(struct json_object *names, const char *name)
+{
+	for (size_t i = 0; i < json_object_array_length(names); i++)
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(names, i)), name))
+			return true;
+	return json_object_array_length(names) == 0;
+}
+
+static bool stats_want_function(const struct query *q, const struct function *fn)
+{
+	return fn->phase != FUNCTION_CREATING && names_have(q->names, function_name(fn));
+}
+
+/* Whether a PF has one of the functions; without names, all are asked for. */
+static bool stats_want_pf(const struct query *q, const struct pf *pf)
+{
+	struct function *fn;
+
+	if (json_object_array_length(q->names) == 0)
+		return true;
+	list_for_each (fn, &pf->functions, node)
+		if (stats_want_function(q, fn))
+			return true;
+	return false;
+}
+
+static struct json_object *stats_json(const struct query *q)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *functions = json_object_new_array(), *pfs = json_object_new_array();
+	struct function *fn;
+	struct pf *pf;
+
+	list_for_each (pf, &q->ctl->pfs, node) {
+		if (stats_want_pf(q, pf))
+			json_object_array_add(pfs, pf_stats_json(pf));
+		list_for_each (fn, &pf->functions, node)
+			if (stats_want_function(q, fn))
+				json_object_array_add(functions, function_stats_json(fn));
+	}
+	json_object_object_add(o, "functions", functions);
+	json_object_object_add(o, "pfs", pfs);
+	return o;
+}
+
 static void query_answer(struct query *q)
 {
 	struct function *fn;
 	struct error e;
 	char what[IPC_NAME_MAX + 8];
 
+	if (q->stats) {
+		jsonrpc_reply(q->call, stats_json(q));
+		json_object_put(q->names);
+		return;
+	}
 	if (!q->name[0]) {
 		jsonrpc_reply(q->call, q->render(q->ctl));
 		return;
@@ -235,5 +287,71 @@ void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json
 	q->render = pfs_json;
 	list_for_each (pf, &ctl->pfs, node)
 		query_send(q, pf, IPC_PF_INFO, NULL, 0, false);
+	query_put(q);
+}
+
+/* Reads {name? | names?} into names, a new array of strings. */
+static int stats_names(struct control *ctl, struct json_object *params, struct json_object *names,
+		       struct error *e)
+{
+	static const char *const right = "give name (a string) or names (an array of strings)";
+	char others[256];
+
+	if (params && !json_object_is_type(params, json_type_object) &&
+	    json_object_array_length(params))
+		return error_params(e, "params: %s", right);
+	if (!json_object_is_type(params, json_type_object))
+		return 0;
+	json_object_object_foreach(params, key, value)
+	{
+		if (!strcmp(key, "name"))
+			json_object_array_add(names, json_object_get(value));
+		else if (strcmp(key, "names") != 0 || !json_object_is_type(value, json_type_array))
+			return error_params(e, "%s: %s", key, right);
+		else
+			for (size_t i = 0; i < json_object_array_length(value); i++)
+				json_object_array_add(
+					names,
+					json_object_get(json_object_array_get_idx(value, i)));
+	}
+	for (size_t i = 0; i < json_object_array_length(names); i++) {
+		struct json_object *name = json_object_array_get_idx(names, i);
+
+		if (!json_object_is_type(name, json_type_string))
+			return error_params(e, "names: %s", right);
+		if (registry_function(ctl, json_object_get_string(name)))
+			continue;
+		registry_function_names(ctl, others, sizeof(others));
+		return error_set(e, ENOENT, "%.64s: there is no such function; %s",
+				 json_object_get_string(name), others);
+	}
+	return 0;
+}
+
+void queries_function_stats(struct control *ctl, struct jsonrpc_call *call,
+			    struct json_object *params)
+{
+	struct json_object *names = json_object_new_array();
+	struct ipc_function_list list = { 0 };
+	struct query *q = NULL;
+	struct error e;
+	struct pf *pf;
+
+	if (stats_names(ctl, params, names, &e))
+		methods_fail(call, "stats", &e);
+	else
+		q = query_new(ctl, call);
+	if (!q) {
+		json_object_put(names);
+		return;
+	}
+	q->stats = true;
+	q->names = names;
+	list_for_each (pf, &ctl->pfs, node) {
+		if (!stats_want_pf(q, pf))
+			continue;
+		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list), false);
+		query_send(q, pf, IPC_PF_INFO, NULL, 0, false);
+	}
 	query_put(q);
 }

@@ -16,6 +16,8 @@ void queries_function_show(struct control *ctl, struct jsonrpc_call *call,
 			   struct json_object *params);
 void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
 			   struct json_object *params);
+void queries_function_stats(struct control *ctl, struct jsonrpc_call *call,
+			    struct json_object *params);
 void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 
 #endif

@@ -233,6 +233,19 @@ struct json_object *function_json(const struct function *fn)
 	return o;
 }
 
+struct json_object *function_stats_json(const struct function *fn)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(function_name(fn)));
+	json_object_object_add(o, "type",
+			       json_object_new_string(params_text(&fn->params, FUNCTION_TYPE)));
+	json_object_object_add(o, "pf", json_object_new_string(fn->pf->name));
+	json_object_object_add(o, "state", json_object_new_string(function_state(fn)));
+	json_object_object_add(o, "counters", counters_json(&fn->counters));
+	return o;
+}
+
 struct json_object *functions_json(struct control *ctl)
 {
 	struct json_object *array = json_object_new_array();
@@ -257,13 +270,30 @@ static const char *pf_state(const struct pf *pf)
 	return pf->unresponsive ? "unresponsive" : names[pf->phase];
 }
 
-struct json_object *pf_json(const struct pf *pf)
+static struct json_object *commands_json(const struct pf *pf)
 {
-	struct json_object *o = json_object_new_object();
 	struct json_object *commands = json_object_new_array();
 
 	for (unsigned i = 0; i < 2; i++)
 		json_object_array_add(commands, json_object_new_uint64(pf->admin_commands[i]));
+	return commands;
+}
+
+struct json_object *pf_stats_json(const struct pf *pf)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(pf->name));
+	json_object_object_add(o, "type", string_or_null(pf->type));
+	json_object_object_add(o, "state", json_object_new_string(pf_state(pf)));
+	json_object_object_add(o, "admin_commands", commands_json(pf));
+	return o;
+}
+
+struct json_object *pf_json(const struct pf *pf)
+{
+	struct json_object *o = json_object_new_object();
+
 	json_object_object_add(o, "name", json_object_new_string(pf->name));
 	json_object_object_add(o, "type", string_or_null(pf->type));
 	json_object_object_add(o, "rid", rid_json(pf->rid));
@@ -271,7 +301,7 @@ struct json_object *pf_json(const struct pf *pf)
 	json_object_object_add(o, "state", json_object_new_string(pf_state(pf)));
 	json_object_object_add(o, "functions", json_object_new_int64(pf->nfunctions));
 	json_object_object_add(o, "max_vfs", json_object_new_int64(pf->max_vfs));
-	json_object_object_add(o, "admin_commands", commands);
+	json_object_object_add(o, "admin_commands", commands_json(pf));
 	return o;
 }
 

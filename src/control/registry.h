@@ -109,6 +109,8 @@ bool function_info_ok(const struct ipc_function_info *info);
 
 struct json_object *function_json(const struct function *fn);
 struct json_object *functions_json(struct control *ctl); /* those that are not being created */
+struct json_object *function_stats_json(const struct function *fn);
+struct json_object *pf_stats_json(const struct pf *pf);
 struct json_object *pf_json(const struct pf *pf);
 struct json_object *pfs_json(struct control *ctl);
 

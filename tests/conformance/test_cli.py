@@ -3,14 +3,16 @@
 
 import json
 import os
+import re
 import shlex
+import socket
 import subprocess
 
 import pytest
 
-from control import BUILD, ROOT, Daemon
+from control import BUILD, ROOT, Daemon, wait_until
 
-VERBS = ("create", "destroy", "list", "show", "bind", "pf add", "pf list", "pf remove",
+VERBS = ("create", "destroy", "list", "show", "bind", "set", "stats", "monitor", "pf add", "pf list", "pf remove",
          "qemu-args", "shutdown")
 
 
@@ -109,8 +111,9 @@ def test_each_failed_destruction_has_a_line(daemon):
     ["pf", "frobnicate"], ["pf", "add"], ["qemu-args"], ["shutdown", "now"], ["--frobnicate"],
     ["list", "-x"], ["--runtime-dir"],
     # What comes later is not there yet.
-    ["set", "a", "b=c"], ["export", "p"], ["migrate", "a", "--to", "p"], ["save", "a", "f"],
-    ["restore", "a", "f"], ["host", "adopt", "r", "d"], ["monitor"], ["stats"],
+    ["set"], ["set", "a"], ["set", "a", "b"], ["set", "a", "link=up", "link=up"], ["monitor", "x"],
+    ["export", "p"], ["migrate", "a", "--to", "p"], ["save", "a", "f"],
+    ["restore", "a", "f"], ["host", "adopt", "r", "d"],
 ])
 def test_usage(daemon, argv):
     daemon.ridge(*argv, status=2)
@@ -165,12 +168,100 @@ def test_help(daemon):
         help_text = daemon.ridge("help", *words)
         assert help_text.startswith(f"usage: ridge {verb}")
         assert help_text == daemon.ridge(*words, "--help")
-    for later in ("set", "export", "migrate", "save", "restore", "host", "monitor", "stats",
-                  "debug"):
+    for later in ("export", "migrate", "save", "restore", "host", "debug"):
         assert f"ridge {later}" not in text
     assert all(len(line) <= 100 for line in text.splitlines())
     assert daemon.ridge("--version").startswith("ridge ")
     daemon.ridge("help", "frobnicate", status=2)
+
+
+def test_help_of_an_object(daemon):
+    text = daemon.ridge("pf", "help")
+    assert [line.split()[:3] for line in text.splitlines()] == [
+        ["ridge", "pf", "add"], ["ridge", "pf", "list"], ["ridge", "pf", "remove"]]
+    assert text == daemon.ridge("help", "pf")
+
+
+def test_set(daemon):
+    daemon.ridge("create", "net", "n")
+    assert daemon.ridge("set", "n", "link=down") == ""
+    assert json.loads(daemon.ridge("-j", "show", "n"))["params"]["link"] == "down"
+    assert json.loads(daemon.ridge("-j", "set", "n", "link=up"))["params"]["link"] == "up"
+    assert daemon.ridge("set", "n", "mac=x", status=1) == (
+        "ridge: set n: mac cannot be set; of a function of type net can be set link")
+
+
+def test_stats(daemon):
+    made = json.loads(daemon.ridge("-j", "create", "rng", "a"))
+    daemon.ridge("create", "rng", "b")
+    assert [line.split() for line in daemon.ridge("stats", "a").splitlines()] == [
+        ["NAME"], ["a"], [], ["PF", "TYPE", "REGISTER_COMMANDS", "PART_COMMANDS"],
+        ["rng0", "rng", "5", "7"]]
+    with socket.socket(socket.AF_UNIX) as vmm:
+        vmm.connect(made["socket"])
+        wait_until(lambda: "VMMS" in daemon.ridge("stats"))
+    lines = [line.split() for line in daemon.ridge("stats").splitlines()]
+    assert lines[:3] == [["NAME", "VMMS"], ["a", "1"], ["b", "0"]]
+    stats = json.loads(daemon.ridge("-j", "stats", "b"))
+    assert [f["name"] for f in stats["functions"]] == ["b"]
+    assert [pf["name"] for pf in stats["pfs"]] == ["rng0"]
+    assert daemon.ridge("stats", "a", "nope", status=1) == (
+        "ridge: stats: nope: there is no such function; there is a, b")
+
+
+def test_stats_of_every_counter():
+    """None is left out of all columns."""
+    with open(os.path.join(ROOT, "src", "base", "counters.h"), encoding="utf-8") as header:
+        names = re.findall(r"^\tX\((\w+)\)", header.read(), re.M)
+    with open(os.path.join(ROOT, "src", "cli", "stats.c"), encoding="utf-8") as source:
+        text = source.read()
+    # Of io_accesses; io_notifies is not.
+    parts = {"io_fields", "io_local"}
+    assert [name for name in names if not name.startswith("drop_") and name not in parts
+            and f'"{name}"' not in text] == []
+
+
+@pytest.mark.parametrize("options", [[], ["-j"]])
+def test_monitor(daemon, options):
+    daemon.ridge("create", "net", "first")  # so that there is a PF
+    before = daemon.log().count("events subscribed")
+    process = subprocess.Popen([os.path.join(BUILD, "ridge"), "monitor", *options],
+                               env=daemon.environment, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: daemon.log().count("events subscribed") > before)
+    daemon.ridge("create", "net", "m")
+    daemon.ridge("set", "m", "link=down")
+    daemon.ridge("bind", "m", "none")
+    daemon.ridge("destroy", "m")
+    lines = [process.stdout.readline() for _ in range(4)]
+    if options:
+        assert [json.loads(line)["event"] for line in lines] == [
+            "function.created", "function.set", "function.bound", "function.destroyed"]
+    else:
+        assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} function\.created m type net rid 01:00\.\d pf "
+                            r"net0 driver vfio-pci\n", lines[0])
+        assert [line.split(" ", 1)[1] for line in lines[1:]] == [
+            "function.set m link down\n", "function.bound m driver none\n",
+            "function.destroyed m\n"]
+    process.terminate()
+    process.wait(20)
+    process.stdout.close()
+
+
+def test_monitor_ends_with_its_reader_and_with_ridged():
+    daemon = Daemon()
+    daemon.start()
+    processes = [subprocess.Popen([os.path.join(BUILD, "ridge"), "monitor"],
+                                  env=daemon.environment, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    wait_until(lambda: daemon.log().count("events subscribed") == 2)
+    processes[0].stdout.close()
+    assert processes[0].wait(20) == 0
+    daemon.close()
+    assert processes[1].wait(20) == 1
+    assert processes[1].stderr.read() == "ridge: events: ridged closed the connection\n"
+    for process in processes:
+        process.stderr.close()
+    processes[1].stdout.close()
 
 
 def test_force(daemon):
@@ -208,6 +299,9 @@ def test_completion(daemon):
     assert offers("ridge create rng x driver=") == ["vfio-pci", "virtio-vfio-pci", "none"]
     assert sorted(offers("ridge show ")) == ["alpha", "beta"]
     assert offers("ridge destroy alpha b") == ["beta"]
+    assert offers("ridge stats alpha b") == ["beta"]
+    assert offers("ridge set alpha ") == ["link=", "size="]
+    assert offers("ridge set alpha link=d") == ["down"]
     assert offers(f"ridge -d {daemon.runtime} bind alpha n") == ["none"]
     assert offers("ridge pf ") == ["add", "list", "remove"]
     assert "rng0" in offers("ridge pf remove ")
