@@ -111,9 +111,9 @@ const char *ridge_batch_error(const struct ridge_batch *b, int index);
 void ridge_batch_free(struct ridge_batch *b);
 
 /*
- * Subscribes to events, on a connection of their own, with the first call. Returns a descriptor
- * that is readable (POLLIN) when ridge_events_next() has something to say, or a negative errno. The
- * descriptor belongs to the handle.
+ * Subscribes to events, on a connection of their own, with the first call. Returns a descriptor to
+ * wait on (POLLIN) once ridge_events_next() said that there is nothing now, not before: events that
+ * came together are read together. Or a negative errno. The descriptor belongs to the handle.
  */
 int ridge_events_fd(struct ridge *r);
 

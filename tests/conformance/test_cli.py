@@ -12,8 +12,8 @@ import pytest
 
 from control import BUILD, ROOT, Daemon, wait_until
 
-VERBS = ("create", "destroy", "list", "show", "bind", "set", "stats", "monitor", "pf add", "pf list", "pf remove",
-         "qemu-args", "shutdown")
+VERBS = ("create", "destroy", "list", "show", "bind", "set", "stats", "monitor", "pf add", "pf list",
+         "pf remove", "qemu-args", "shutdown")
 
 
 @pytest.fixture(scope="module")

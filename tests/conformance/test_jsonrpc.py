@@ -4,8 +4,10 @@
 What the methods do is in test_control.py.
 """
 
+import glob
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -392,6 +394,35 @@ def examples():
     return list(zip(blocks[::2], blocks[1::2]))
 
 
+def event_examples():
+    """The ```json event blocks: notifications."""
+    with open(os.path.join(ROOT, "docs", "json-rpc.md"), encoding="utf-8") as manual:
+        return [json.loads(text) for text in
+                re.findall(r"^```json event\n(.*?)^```$", manual.read(), re.M | re.S)]
+
+
+def documented():
+    """The methods and events that have a place in the manual."""
+    with open(os.path.join(ROOT, "docs", "json-rpc.md"), encoding="utf-8") as manual:
+        text = manual.read()
+    methods = set(re.findall(r"^## ([a-z]+\.[a-z]+)$", text, re.M))
+    rows = re.findall(r"^\| ((?:`(?:function|pf)\.[a-z]+`(?:, )?)+) \|", text, re.M)
+    return methods, set(re.findall(r"`([a-z.]+)`", " ".join(rows)))
+
+
+def test_the_manual_has_every_method_and_event():
+    methods, events = documented()
+    with open(os.path.join(ROOT, "src", "control", "methods.c"), encoding="utf-8") as source:
+        have = set(re.findall(r'\{ "([a-z]+\.[a-z]+)", ', source.read()))
+    assert methods == have - {"debug.fault"}
+    sent = set()
+    for path in glob.glob(os.path.join(ROOT, "src", "control", "*.c")):
+        with open(path, encoding="utf-8") as source:
+            for noun, arguments in re.findall(r'events_(function|pf)\(([^;]*?)\);', source.read()):
+                sent |= {f"{noun}.{what}" for what in re.findall(r'"([a-z]+)"', arguments)}
+    assert events == sent
+
+
 def matches(have, want, where="answer"):
     """Equality, but "..." stands for any value."""
     if want == "...":
@@ -416,6 +447,8 @@ def test_examples_of_the_manual():
     try:
         image = daemon.image("disk.img")
         seen = set()
+        subscriber = daemon.connect()
+        subscriber("events.subscribe")
         for request, answer in examples():
             text = json.dumps(request).replace("/srv/disk.img", image)
             want = json.loads(json.dumps(answer).replace("/srv/disk.img", image).replace(
@@ -426,8 +459,15 @@ def test_examples_of_the_manual():
             seen.add(request["method"])
             if request["method"] == "system.shutdown":
                 assert daemon.process.wait(20) == 0
-        assert seen == {"function.create", "function.destroy", "function.list", "function.show",
-                        "function.bind", "pf.add", "pf.list", "pf.remove", "system.info",
-                        "system.shutdown"}
+        events = []
+        while (event := subscriber.line()):
+            events.append(event)
+        for want in event_examples():
+            have, = [event for event in events
+                     if event["params"]["event"] == want["params"]["event"]
+                     and event["params"]["pf"]["name"] == want["params"]["pf"]["name"]]
+            matches(have, want, "event")
+        subscriber.close()
+        assert seen == documented()[0]
     finally:
         daemon.close()

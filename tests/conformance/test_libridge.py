@@ -73,3 +73,27 @@ def test_packaging(tmp_path):
     pc, = [path for path in found if path.endswith("/pkgconfig/ridge.pc")]
     text = (tmp_path / pc).read_text()
     assert "-lridge" in text and "Version: " in text
+
+
+def test_example_of_the_manual(tmp_path):
+    """docs/libridge.md's program is compiled as the manual says, and works."""
+    with open(os.path.join(ROOT, "docs", "libridge.md"), encoding="utf-8") as manual:
+        program, = re.findall(r"^```c\n(.*?)^```$", manual.read(), re.M | re.S)
+    (tmp_path / "x.c").write_text(program)
+    sanitize = "__asan" in subprocess.run(["nm", "-D", LIBRARY], capture_output=True, text=True,
+                                          check=True).stdout
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", *["-fsanitize=address,undefined"] *
+                    sanitize, "-I", os.path.dirname(HEADER), str(tmp_path / "x.c"), "-o",
+                    str(tmp_path / "x"), LIBRARY, "-Wl,-rpath," + os.path.dirname(LIBRARY)],
+                   check=True)
+    daemon = Daemon()
+    daemon.start()
+    try:
+        done = subprocess.run([tmp_path / "x"], env=daemon.environment, capture_output=True,
+                              text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[0].startswith('{"name":"n0"') and len(lines) == 4
+        assert '"function.destroyed"' in lines[-1]
+    finally:
+        daemon.close()

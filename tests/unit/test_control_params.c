@@ -253,6 +253,53 @@ static void differences(void **state)
 		"{\"type\":\"rng\",\"name\":\"a\"}", 1, "queues (have 1, asked none)");
 }
 
+static void net_keys(void **state)
+{
+	uint8_t mac[6];
+
+	(void)state;
+	accepts("{\"type\":\"net\",\"name\":\"a\",\"mac\":\"52:54:00:AB:cd:EF\",\"backend\":\"tap:x\"}",
+		"{\"type\":\"net\",\"name\":\"a\",\"driver\":\"vfio-pci\",\"packed\":false,"
+		"\"mode\":\"0600\",\"mac\":\"52:54:00:ab:cd:ef\",\"backend\":\"tap:x\","
+		"\"trust\":false,\"link\":\"up\"}");
+	refuses("{\"type\":\"net\",\"name\":\"a\",\"mac\":\"03:00:00:00:00:01\"}",
+		"mac=03:00:00:00:00:01: no station's address; give a unicast one, as in "
+		"52:54:00:12:34:56");
+	refuses("{\"type\":\"net\",\"name\":\"a\",\"backend\":\"tap:..\"}",
+		"backend=tap:..: no interface has that name; give 1 to 15 characters without '/', "
+		"':', '%' and spaces");
+	assert_int_equal(params_mac("01:02:03:0a:0B:ff", mac), 0);
+	assert_memory_equal(mac, "\1\2\3\12\13\377", 6);
+	assert_true(params_mac("01:02:03:0a:0b", mac) < 0);
+	assert_true(params_mac("01:02:03:0a:0b:0c:", mac) < 0);
+	assert_string_equal(params_tap("tap:x"), "x");
+	assert_null(params_tap("switch"));
+}
+
+static void changes(void **state)
+{
+	struct json_object *size = json_object_new_string("2M"), *none = json_object_new_int(0);
+	struct params p;
+	struct error e;
+
+	(void)state;
+	assert_int_equal(parse(&p, &params_function,
+			       "{\"type\":\"blk\",\"name\":\"a\",\"image\":\"/i\"}", &e),
+			 0);
+	assert_int_equal(params_change(&p, "size", size, &e), 0);
+	assert_int_equal(params_number(&p, FUNCTION_SIZE), 2 << 20);
+	/* Nothing, and the word for it, are the same. */
+	assert_int_equal(params_change(&p, "size", none, &e), 0);
+	assert_string_equal(params_text(&p, FUNCTION_SIZE), "image");
+	assert_int_equal(params_number(&p, FUNCTION_SIZE), 0);
+	assert_true(params_change(&p, "link", size, &e) < 0);
+	assert_string_equal(e.text,
+			    "link cannot be set; of a function of type blk can be set size");
+	params_free(&p);
+	json_object_put(size);
+	json_object_put(none);
+}
+
 static void pf_params(void **state)
 {
 	struct params p;
@@ -292,6 +339,7 @@ int main(void)
 		cmocka_unit_test(names),         cmocka_unit_test(numbers),
 		cmocka_unit_test(sizes),         cmocka_unit_test(modes),
 		cmocka_unit_test(blk_keys),      cmocka_unit_test(differences),
+		cmocka_unit_test(net_keys),      cmocka_unit_test(changes),
 		cmocka_unit_test(pf_params),     cmocka_unit_test(specs_from_elsewhere),
 	};
 
