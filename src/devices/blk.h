@@ -14,10 +14,6 @@
  * images whose file system asks another process or machine (remote) even what should not wait may:
  * a non-blocking read, fstat(). There, everything is left to threads of the kernel's.
  *
- * An image that hangs must hold up its own function only, so nothing here may wait for it. For
- * images whose file system asks another process or machine (remote) even what should not wait may:
- * a non-blocking read, fstat(). There, everything is left to threads of the kernel's.
- *
  *   blk.c          the device: image, configuration, queues
  *   blk_request.c  a request from pop to complete
  *   blk_io.c       reads, writes, flushes
@@ -69,6 +65,7 @@ struct blk {
 struct blk_ranges {
 	uint16_t next;
 	uint16_t count;
+	bool unstable; /* some were made zeroes by no write, and it is to be stable */
 	struct iovec iov[ZEROES_IOVS];
 	uint64_t zeroes_done; /* bytes of the range at next that were written, not deallocated */
 	struct virtio_blk_discard_write_zeroes range[BLK_RANGES_MAX];

@@ -37,11 +37,14 @@ static void next(struct blk_request *r)
 
 	r->ranges->next++;
 	r->ranges->zeroes_done = 0;
-	if (r->ranges->next == r->ranges->count) {
+	if (r->ranges->next < r->ranges->count) {
+		err = submit(r);
+	} else if (r->ranges->unstable) {
+		err = blk_flush_start(r);
+	} else {
 		finish(r, 0);
 		return;
 	}
-	err = submit(r);
 	if (err)
 		finish(r, err);
 }
@@ -95,9 +98,11 @@ static void on_allocated(struct uring_op *op, int result)
 
 	if (result == -EINTR || result == -EAGAIN)
 		err = submit(r);
-	else if (!result)
+	else if (!result) {
+		if (r->type == VIRTIO_BLK_T_WRITE_ZEROES && blk_write_flags(r->blk))
+			r->ranges->unstable = true;
 		next(r);
-	else if (result != -EOPNOTSUPP && result != -ENODEV && result != -EINVAL)
+	} else if (result != -EOPNOTSUPP && result != -ENODEV && result != -EINVAL)
 		err = result;
 	else if (r->type == VIRTIO_BLK_T_DISCARD)
 		next(r);
