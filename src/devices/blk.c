@@ -65,7 +65,7 @@ static void blk_config_write(struct virtio_device *dev, uint32_t offset, const v
  * A driver that can't flush gets a cache that needs none (5.2.5.2), except for a legacy one that
  * has set the mode itself (5.2.5.3).
  */
-static void blk_started(struct virtio_device *dev)
+static void blk_negotiated(struct virtio_device *dev)
 {
 	if (!virtio_device_has(dev, VIRTIO_BLK_F_FLUSH) &&
 	    !(dev->state->legacy && virtio_device_has(dev, VIRTIO_BLK_F_CONFIG_WCE)))
@@ -104,7 +104,7 @@ int blk_resize(struct virtio_device *dev, uint64_t bytes)
 static const struct virtio_device_ops blk_ops = {
 	.process = blk_process,
 	.reset = blk_reset,
-	.started = blk_started,
+	.negotiated = blk_negotiated,
 	.config_write = blk_config_write,
 	.destroy = blk_destroy,
 };

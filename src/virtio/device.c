@@ -214,6 +214,10 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
 	}
 	st->status = status | (st->status & VIRTIO_STATUS_NEEDS_RESET);
 	apply_features(dev);
+	if ((set & status &
+	     (st->legacy ? VIRTIO_CONFIG_S_DRIVER_OK : VIRTIO_CONFIG_S_FEATURES_OK)) &&
+	    dev->ops->negotiated)
+		dev->ops->negotiated(dev);
 	/* Buffers may wait already (virtio 1.3, 3.1.1: notifications before DRIVER_OK are lost). */
 	if (set & VIRTIO_CONFIG_S_DRIVER_OK) {
 		if (dev->ops->started)

@@ -52,7 +52,9 @@ struct virtio_device_ops {
 	void (*process)(struct virtio_device *dev, struct virtq *vq);
 	/* Drops what the type holds back (nothing in flight is dropped). May be NULL. */
 	void (*reset)(struct virtio_device *dev);
-	/* The driver is done negotiating: DRIVER_OK. May be NULL. */
+	/* The driver's features are final: FEATURES_OK, or legacy DRIVER_OK. May be NULL. */
+	void (*negotiated)(struct virtio_device *dev);
+	/* The driver is ready: DRIVER_OK. May be NULL. */
 	void (*started)(struct virtio_device *dev);
 	/* The driver wrote configuration bytes. May be NULL: read-only. */
 	void (*config_write)(struct virtio_device *dev, uint32_t offset, const void *data,
@@ -104,10 +106,10 @@ struct virtio_device {
 	struct list held;            /* completions while the device may not reach memory */
 	bool resetting;
 	bool stopped;
-	const char *stop_reason; /* static */
+	const char *stop_reason;    /* static */
 	void (*on_stop)(void *ctx); /* it stopped; may be NULL */
 	void *on_stop_ctx;
-	struct list resets;      /* struct virtio_reset */
+	struct list resets; /* struct virtio_reset */
 };
 
 /*
