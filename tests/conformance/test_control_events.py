@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from control import BUILD, Daemon, wait_until
+from control import BUILD, Connection, Daemon, wait_until
+from virtio_guest import VERSION_1, rng_read
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -31,7 +32,7 @@ def fake():
 
 class Events:
     def __init__(self, daemon):
-        self.connection = daemon.connect()
+        self.connection = daemon if isinstance(daemon, Connection) else daemon.connect()
         assert self.connection("events.subscribe") == {}
 
     def next(self):
@@ -110,6 +111,23 @@ def test_stopped_function(fake):
         # The answer to set has it connected again: no event of its own.
         events.expect("function.set fault-1")
     events.expect("function.detached fault-1")
+
+
+def test_every_stop_of_a_function(create, attach):
+    """Also when nobody asked how it was in between."""
+    function = create("rng", driver="vfio-pci")
+    events = Events(Connection(function.ridge.socket))
+    guest = attach(function, "modern")
+    events.expect(f"function.attached {function.name}")
+    for _ in range(3):
+        guest.transport.start(VERSION_1)
+        rng_read(guest.transport, 64)
+        guest.transport.queues[0].add([(0xDEAD0000, 64, True)])
+        guest.transport.kick()
+        shown, = events.expect(f"function.faulted {function.name}")
+        assert shown["state"] == "faulted" and shown["text"]
+    guest.client.close()
+    events.expect(f"function.detached {function.name}")
 
 
 def test_pf_dies(daemon):
