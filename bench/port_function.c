@@ -13,7 +13,7 @@
 #include "vfio_user/client.h"
 #include "virtio/pci.h"
 
-#define QUEUE_SIZE 256
+#define QUEUE_SIZE 1024 /* the function must be made with queue_size=1024 */
 #define BUFFER_LEN 4096 /* of a receive buffer; frames are merged from several */
 #define FRAME_ROOM 66000
 
@@ -71,10 +71,15 @@ static uint64_t address(const struct function_port *p, const void *at)
 static int start_queue(struct function_port *p, uint16_t index, struct ring *r)
 {
 	int err = put(p, COMMON(queue_select), index, 2);
+	uint16_t size = 0;
 
 	r->avail.flags = VRING_AVAIL_F_NO_INTERRUPT;
 	r->avail.used_event = UINT16_MAX; /* never asks for an interrupt that would be of use */
-	err = err ? err : put(p, COMMON(queue_size), QUEUE_SIZE, 2);
+	err = err ? err
+		  : vfio_user_client_read(&p->client, VIRTIO_PCI_BAR,
+					  VIRTIO_PCI_COMMON_AT + COMMON(queue_size), &size, 2);
+	if (!err && size != QUEUE_SIZE)
+		return -ENOBUFS;
 	err = err ? err : put(p, COMMON(queue_desc_lo), address(p, &r->desc), 8);
 	err = err ? err : put(p, COMMON(queue_avail_lo), address(p, &r->avail), 8);
 	err = err ? err : put(p, COMMON(queue_used_lo), address(p, &r->used), 8);
