@@ -8,41 +8,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "worker/worker.h"
-
-struct function {
-	struct list node;
-	struct worker *worker;
-	char name[IPC_NAME_MAX];
-	char spec[IPC_SPEC_MAX];
-	uint32_t slot;
-	bool legacy_only;
-
-	int state_fd;
-	int backend_fd; /* ours, to give back to ridged; the device has its own */
-	int listen_fd;
-	struct function_memory *mem;
-
-	/* device side */
-	struct virtio_pci vf;
-	bool plugged;
-
-	/* host side */
-	struct pci_access *pa;
-	const struct function_driver *driver;
-	struct vfio_device *vdev;
-	struct vfio_user_server *server;
-
-	/* the request under way; one at a time */
-	struct request *req;
-	struct probe_wait probe;
-	const struct function_driver *old_driver; /* of a bind */
-	int new_listen_fd;
-	bool destroying;
-	struct vfio_wait drained;
-	struct loop_timer drain_timer;
-	struct loop_work destroy_work;
-};
+#include "worker/function.h"
 
 const char *function_name(const struct function *fn)
 {
@@ -115,7 +81,7 @@ void function_event(const struct function *fn, struct ipc_event *event)
 		strncpy(event->text, fn->vf.dev->stop_reason, sizeof(event->text) - 1);
 }
 
-static void state_changed(void *ctx)
+void function_changed(void *ctx)
 {
 	struct function *fn = ctx;
 
@@ -123,7 +89,7 @@ static void state_changed(void *ctx)
 		control_event(fn->worker->control, fn);
 }
 
-static void reply_info(struct function *fn)
+void function_reply(struct function *fn)
 {
 	struct request *req = fn->req;
 	struct ipc_function_info info;
@@ -208,7 +174,7 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 			params.net_backend->ops->destroy(params.net_backend);
 		return err;
 	}
-	dev->on_stop = state_changed;
+	dev->on_stop = function_changed;
 	dev->on_stop_ctx = fn;
 	err = virtio_pci_init(&fn->vf, dev, pci_root_upstream(w->root), &fn->mem->device.pci,
 			      pf_vf_rid(w->pf, fn->slot), true, w->type->class_code);
@@ -261,54 +227,6 @@ void function_free(struct function *fn)
 	free(fn);
 }
 
-/* --- attaching a driver --- */
-
-static void attach(struct function *fn, const struct function_driver *driver,
-		   void (*done)(struct probe_wait *, int, struct vfio_device *, const char *))
-{
-	struct worker *w = fn->worker;
-	struct function_host host = {
-		.name = fn->name,
-		.loop = w->loop,
-		.pa = fn->pa,
-		.channel = owner_channel(w->owner),
-		.vfs = owner_vfs(w->owner),
-		.member_id = fn->slot,
-		.counters = &fn->mem->counters,
-		.state = &fn->mem->host,
-		.legacy_only = fn->legacy_only,
-	};
-
-	memset(&fn->mem->host, 0, sizeof(fn->mem->host));
-	fn->driver = driver;
-	fn->vdev = NULL;
-	fn->probe.done = done;
-	fn->probe.cancel = NULL;
-	driver->probe(&host, &fn->probe);
-}
-
-static int serve(struct function *fn)
-{
-	int err;
-
-	if (!fn->vdev)
-		return 0;
-	err = vfio_user_server_new(fn->worker->loop, fn->name, fn->listen_fd, fn->vdev,
-				   &fn->mem->counters, &fn->server);
-	if (!err)
-		vfio_user_server_watch(fn->server, state_changed, fn);
-	return err;
-}
-
-static void detach(struct function *fn)
-{
-	vfio_user_server_free(fn->server);
-	fn->server = NULL;
-	if (fn->vdev)
-		fn->driver->remove(fn->vdev);
-	fn->vdev = NULL;
-}
-
 /* --- create --- */
 
 static void created(struct probe_wait *wait, int result, struct vfio_device *vdev, const char *why)
@@ -318,11 +236,11 @@ static void created(struct probe_wait *wait, int result, struct vfio_device *vde
 
 	fn->vdev = vdev;
 	if (!result) {
-		result = serve(fn);
+		result = function_serve(fn);
 		why = "the socket can't be served";
 	}
 	if (!result) {
-		reply_info(fn);
+		function_reply(fn);
 		return;
 	}
 	request_failed(req, result, "create %s: driver %s: %s (%s)", fn->name, fn->driver->name,
@@ -450,12 +368,12 @@ void function_create(struct worker *w, struct request *req)
 		function_free(fn);
 		return;
 	}
-	attach(fn, driver, created);
+	function_attach(fn, driver, created);
 }
 
 /* --- destroy --- */
 
-static bool refuse_busy(struct function *fn, struct request *req, const char *verb)
+bool function_refuse_busy(struct function *fn, struct request *req, const char *verb)
 {
 	if (!fn->req && !fn->probe.cancel)
 		return false;
@@ -504,7 +422,7 @@ void function_destroy(struct function *fn, struct request *req)
 	const struct ipc_function_destroy *d = request_body(req);
 	int err = 0;
 
-	if (refuse_busy(fn, req, "destroy"))
+	if (function_refuse_busy(fn, req, "destroy"))
 		return;
 	if (fn->server && vfio_user_server_state(fn->server) == VFIO_USER_CONNECTED &&
 	    !(d->flags & IPC_DESTROY_FORCE)) {
@@ -533,140 +451,6 @@ bool function_quiesce(struct function *fn)
 		vfio_user_server_disconnect(fn->server, "the PF ends",
 					    fn->destroying ? &fn->drained : NULL);
 	return !fn->req && !fn->vf.dev->in_flight;
-}
-
-/* --- bind --- */
-
-static void rolled_back(struct probe_wait *wait, int result, struct vfio_device *vdev,
-			const char *why)
-{
-	struct function *fn = container_of(wait, struct function, probe);
-
-	fn->vdev = vdev;
-	if (!result)
-		result = serve(fn);
-	if (result) {
-		log_err("%s: driver %s does not come back: %s", fn->name, fn->driver->name,
-			why ? why : strerror(-result));
-		detach(fn);
-		fn->driver = function_driver_find("none");
-	}
-}
-
-static void bound(struct probe_wait *wait, int result, struct vfio_device *vdev, const char *why)
-{
-	struct function *fn = container_of(wait, struct function, probe);
-	const struct function_driver *driver = fn->driver;
-	struct request *req = fn->req;
-
-	fn->vdev = vdev;
-	if (!result) {
-		if (fn->new_listen_fd >= 0)
-			fn->listen_fd = fd_take(&fn->new_listen_fd);
-		result = serve(fn);
-		why = "the socket can't be served";
-	}
-	if (!result) {
-		const struct ipc_function_bind *b = request_body(req);
-
-		if (!driver->serves_vfio)
-			fd_close(&fn->listen_fd);
-		memcpy(fn->spec, b->spec, sizeof(fn->spec) - 1);
-		reply_info(fn);
-		return;
-	}
-	detach(fn);
-	fd_close(&fn->new_listen_fd);
-	if (!fn->old_driver->serves_vfio)
-		fd_close(&fn->listen_fd);
-	fn->req = NULL;
-	request_failed(req, result, "bind %s %s: %s (%s); it stays with %s", fn->name, driver->name,
-		       why, strerror(-result), fn->old_driver->name);
-	attach(fn, fn->old_driver, rolled_back);
-}
-
-void function_bind(struct function *fn, struct request *req)
-{
-	const struct ipc_function_bind *b = request_body(req);
-	const struct function_driver *driver = function_driver_find(b->driver);
-
-	if (refuse_busy(fn, req, "bind"))
-		return;
-	if (!driver) {
-		request_failed(req, -EINVAL,
-			       "bind %s: no driver %s; there are vfio-pci, virtio-vfio-pci, none",
-			       fn->name, b->driver);
-		return;
-	}
-	if (fn->server && vfio_user_server_state(fn->server) != VFIO_USER_LISTENING) {
-		if (vfio_user_server_state(fn->server) == VFIO_USER_DRAINING)
-			request_failed(
-				req, -EBUSY,
-				"bind %s: its last VMM is gone, but I/O of its backend has not "
-				"ended; try again when it has",
-				fn->name);
-		else
-			request_failed(req, -EBUSY,
-				       "bind %s: a VMM (pid %d) is using it; stop the VMM first",
-				       fn->name, (int)vfio_user_server_peer(fn->server));
-		return;
-	}
-	fn->req = req;
-	if (driver == fn->driver) {
-		reply_info(fn);
-		return;
-	}
-	if (b->fds & IPC_FD_LISTEN)
-		fn->new_listen_fd = request_take_fd(req);
-	if (driver->serves_vfio && fn->listen_fd < 0 && fn->new_listen_fd < 0) {
-		fn->req = NULL;
-		request_failed(req, -EBADMSG, "bind %s %s: no socket came with it", fn->name,
-			       b->driver);
-		return;
-	}
-	fn->old_driver = fn->driver;
-	detach(fn);
-	attach(fn, driver, bound);
-}
-
-/* --- set --- */
-
-static int set_value(struct function *fn, const struct ipc_function_set *s)
-{
-	switch (s->what) {
-	case IPC_SET_LINK:
-		if (!fn->worker->net_switch)
-			return -EOPNOTSUPP;
-		net_set_link(fn->vf.dev, s->value);
-		return 0;
-	case IPC_SET_SIZE:
-		if (strcmp(fn->worker->type->name, "blk"))
-			return -EOPNOTSUPP;
-		return blk_resize(fn->vf.dev, s->value);
-	default:
-		return -EOPNOTSUPP;
-	}
-}
-
-void function_set(struct function *fn, struct request *req)
-{
-	const struct ipc_function_set *s = request_body(req);
-	int err;
-
-	if (refuse_busy(fn, req, "set"))
-		return;
-	err = set_value(fn, s);
-	if (err) {
-		request_failed(req, err, "set %s: %s", fn->name,
-			       err == -EOPNOTSUPP ? "its type has nothing like that"
-			       : err == -ENOSPC   ? "the image is smaller than that; grow it first"
-			       : err == -EINVAL   ? "a disk does not shrink while it is in use"
-						  : strerror(-err));
-		return;
-	}
-	memcpy(fn->spec, s->spec, sizeof(fn->spec) - 1);
-	fn->req = req;
-	reply_info(fn);
 }
 
 #ifdef RIDGE_FAULTS

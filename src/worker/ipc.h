@@ -10,8 +10,8 @@
  * IPC_MORE is followed by another of the same number. A failed request is answered by a header with
  * a negative errno and a struct ipc_failure.
  *
- * A message without IPC_REPLY from ridge-pf is an IPC_EVENT, of no number: it was not asked for. What
- * it says was true when it was sent, and is before the replies that come after it.
+ * A message without IPC_REPLY from ridge-pf is an IPC_EVENT, of no number: it was not asked for.
+ * What it says was true when it was sent, and is before the replies that come after it.
  *
  * ridge-pf handles requests in the order they come but answers when they are done: a function that
  * takes long to destroy holds up no other.

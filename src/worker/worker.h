@@ -6,6 +6,7 @@
  *   worker.c    its PF with owner driver, its functions, its end
  *   control.c   connections from ridged: messages of ipc.h, and their replies
  *   function.c  a function from create to destroy
+ *   function_bind.c  its driver, and its settings
  *
  * The process opens nothing by itself: whatever it works on came as a descriptor in a message.
  */
