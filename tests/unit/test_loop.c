@@ -407,7 +407,9 @@ static void test_run_ends_with_the_iteration_that_stops_it(void **state)
 	assert_string_equal(trace, "a");
 	/* It can be run again. */
 	loop_work_queue(loop, &s.work, stop_it);
+	loop_work_queue(loop, &a.work, on_work);
 	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(trace, "aa");
 }
 
 int main(void)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -407,6 +408,45 @@ static void test_memory_that_shrinks_stops_its_function_only(void **state)
 	user_free(b);
 }
 
+/* Two guests share a file; one of them notices that it shrank. The other one's rings are fine. */
+static void test_shared_memory_that_shrinks_stops_all_who_have_it(void **state)
+{
+	struct fixture *f = *state;
+	struct user *b = user_new(f->h, 2, "vfio-pci", false);
+	int shared = memfd_create("test:shared", MFD_CLOEXEC);
+	struct ring ring;
+	uint32_t id, len;
+
+	assert_true(shared >= 0);
+	assert_int_equal(ftruncate(shared, 4096), 0);
+	assert_int_equal(vfio_device_dma_map(f->u->vdev, USER_RAM, 4096, shared, 0, 3), 0);
+	assert_int_equal(vfio_device_dma_map(b->vdev, USER_RAM, 4096, shared, 0, 3), 0);
+	start(f->u, &f->ring);
+	start(b, &ring);
+	machine_settle(f->h->m);
+	assert_int_equal(sigaction(SIGBUS, &on_sigbus, NULL), 0);
+	assert_int_equal(ftruncate(shared, 0), 0);
+	/* b's request has its header there */
+	ring_add(&ring, &(struct buf){ USER_RAM, 16, false }, 1);
+	reg(b, NOTIFY_AT, 2, 0);
+	machine_settle(f->h->m);
+	assert_true(b->member->vf.dev->stopped);
+	/* the other's request has nothing to do with it, but its memory is not what it was */
+	add_read(f->u, &f->ring, f->page, f->page + 512);
+	machine_settle(f->h->m);
+	assert_true(f->u->member->vf.dev->stopped);
+	assert_false(ring_used(&f->ring, &id, &len));
+	/* nothing of either is in flight: both can be closed */
+	user_free(b);
+	user_close(f->u);
+	user_open(f->u);
+	f->u->ram.used = 4096;
+	f->page = ram_alloc(&f->u->ram, 8192, 4096);
+	start(f->u, &f->ring);
+	read_one(f->u, &f->ring, f->page);
+	close(shared);
+}
+
 /* --- one user after the other --- */
 
 static void test_one_user_at_a_time(void **state)
@@ -548,6 +588,7 @@ int main(void)
 		TEST(test_an_unmap_waits_for_io),
 		TEST(test_memory_without_a_descriptor_is_a_fault),
 		TEST(test_memory_that_shrinks_stops_its_function_only),
+		TEST(test_shared_memory_that_shrinks_stops_all_who_have_it),
 		TEST(test_one_user_at_a_time),
 		TEST(test_the_next_user_finds_a_new_function),
 		TEST(test_closing_waits_for_io),
