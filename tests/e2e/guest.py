@@ -318,7 +318,8 @@ class Guest:
     # what the guest says about a device
 
     def pci(self, index):
-        """What the guest's Linux made of the function in slot index: a dict of
+        """What the guest's Linux made of the function in slot index (or at an address like
+        "01:00.0"): a dict of
 
         vendor, device, subsystem_vendor, subsystem_device, revision, class  numbers
         driver         the PCI driver that bound, "" for none
@@ -329,8 +330,9 @@ class Guest:
         legacy         whether virtio_pci runs it in legacy mode (no VERSION_1, bit 32)
         block          the disk's name in /dev, "" for none
         """
+        address = index if isinstance(index, str) else f"00:{FIRST_SLOT + index:02x}.0"
         text = self.sh(f"""
-            cd /sys/bus/pci/devices/0000:00:{FIRST_SLOT + index:02x}.0 || exit 1
+            cd /sys/bus/pci/devices/0000:{address} || exit 1
             for file in vendor device subsystem_vendor subsystem_device revision class; do
                 echo $file $(cat $file)
             done

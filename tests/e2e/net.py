@@ -118,7 +118,8 @@ class GuestEnd:
                 + until("netstat -ltn | grep -q :5000"))
 
     def connect(self, address):
-        self.sh(f"timeout 40 nc {address} 5000 </tmp/out >/dev/null")
+        # cat sends in large pieces, nc itself would in pieces shorter than a segment
+        self.sh(f"timeout 40 nc {address} 5000 -e cat /tmp/out")
 
     def received(self):
         return self.sh(until("[ -e /tmp/in.done ]") + "; sha256sum /tmp/in").split()[0]

@@ -59,7 +59,8 @@ def alive(pid):
 class Ridge:
     """A ridged of one's own, in a runtime directory of its own, and its command line."""
 
-    def __init__(self, directory, build=None):
+    def __init__(self, directory, build=None, launcher=()):
+        self.launcher = list(launcher)  # a command to run ridged with
         self.build = build or build_directory()
         self.directory = directory
         self.runtime = os.path.join(directory, "run")
@@ -90,7 +91,7 @@ class Ridge:
             notify.bind(notify_path)
             notify.settimeout(0.1)
             self.process = subprocess.Popen(
-                [os.path.join(self.build, "ridged"), "--runtime-dir", self.runtime],
+                [*self.launcher, os.path.join(self.build, "ridged"), "--runtime-dir", self.runtime],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=dict(self.environment, NOTIFY_SOCKET=notify_path))
             while True:
