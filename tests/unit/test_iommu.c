@@ -354,6 +354,14 @@ static void test_direction_is_kept(void **state)
 	assert_int_equal(iommu_read(f->a, PAGE, &byte, 1), -EFAULT);
 	assert_null(iommu_window_get(&w, f->a, 0, 8, RW));
 	assert_non_null(iommu_window_get(&w2, f->a, 0, 8, PROT_READ));
+	assert_null(iommu_window_get(&w2, f->a, 0, 8, PROT_WRITE)); /* the same window */
+	assert_non_null(iommu_window_get(&w2, f->a, 0, 8, PROT_READ));
+	/* one that was of memory for both before */
+	assert_int_equal(iommu_map(f->a, 2 * PAGE, PAGE, f->fd, PAGE, RW), 0);
+	assert_non_null(iommu_window_get(&w, f->a, 2 * PAGE, 8, PROT_READ));
+	assert_non_null(iommu_window_get(&w, f->a, 2 * PAGE, 8, RW));
+	assert_non_null(iommu_window_get(&w, f->a, 0, 8, PROT_READ));
+	assert_null(iommu_window_get(&w, f->a, 0, 8, PROT_WRITE));
 	assert_int_equal(iommu_pin(f->a, 0, 8, PROT_WRITE, &seg, 1), -EFAULT);
 	assert_int_equal(iommu_pin(f->a, PAGE, 8, PROT_READ, &seg, 1), -EFAULT);
 	assert_int_equal(iommu_read(f->a, 0, &byte, 1), 0);
