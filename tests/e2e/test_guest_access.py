@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import time
@@ -77,15 +78,17 @@ def test_unprivileged_qemu_without_owner(ridge, new_guest):
 
 
 @as_root
-def test_control_socket_is_not_for_everybody(ridge):
+def test_control_socket_is_not_for_everybody(ridge, work):
     """Somebody else's ridge is refused, in one line."""
+    # where that somebody may run it
+    binary = shutil.copy(os.path.join(ridge.build, "ridge"), work)
     tried = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-         os.path.join(ridge.build, "ridge"), "list"],
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary, "list"],
         env=ridge.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         timeout=30, check=False)
     assert tried.returncode == 1
     assert tried.stdout == "" and len(tried.stderr.splitlines()) == 1
+    assert tried.stderr.startswith("ridge: ") and "Permission denied" in tried.stderr
 
 
 @as_root
