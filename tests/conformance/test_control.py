@@ -200,10 +200,10 @@ def test_create_image_that_may_not_be_written():
     daemon = Daemon()
     image = daemon.image()
     os.chmod(image, 0o444)
-    os.chown(daemon.directory, 65534, 65534)
+    daemon.give_to_nobody()
     # /proc/self/fd would not let an unprivileged ridged do more, either.
     daemon.process = subprocess.Popen(
-        [os.path.join(BUILD, "ridged"), "--runtime-dir", daemon.runtime], user=65534, group=65534,
+        [daemon.ridged, "--runtime-dir", daemon.runtime], user=65534, group=65534,
         extra_groups=[], env=daemon.environment, stdout=subprocess.PIPE,
         stderr=open(daemon.log_path, "ab"))
     try:

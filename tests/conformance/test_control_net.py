@@ -234,7 +234,7 @@ def test_uplink(inside, namespace):
 def test_tap_without_permission(namespace):
     daemon = Daemon(prefix=["ip", "netns", "exec", namespace, "setpriv", "--reuid", "65534",
                             "--regid", "65534", "--clear-groups"])
-    os.chown(daemon.directory, 65534, 65534)
+    daemon.give_to_nobody()
     daemon.start()
     try:
         error = daemon.fails("function.create", type="net", name="n", backend="tap:ridge0")
