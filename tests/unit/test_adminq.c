@@ -272,6 +272,13 @@ static void test_what_does_not_fit_is_refused_from_the_loop(void **state)
 	pass(f, 2);
 	assert_int_equal(c.cmd.error, -EMSGSIZE);
 	assert_int_equal(f->kicks, 0);
+	/* also with a command that was used before */
+	c.cmd.deadline_ns = UINT64_MAX;
+	adminq_submit(&f->q, &c.cmd, LONG);
+	pass(f, 2);
+	assert_int_equal(c.done, 2);
+	assert_int_equal(c.cmd.error, -EMSGSIZE);
+	assert_int_equal(f->kicks, 0);
 	prepare(f, &c, 1);
 	c.cmd.data = big;
 	c.cmd.data_len = PF_CMD_DATA_MAX;

@@ -322,6 +322,14 @@ static void test_the_flr_bit_resets_the_users_view(void **state)
 	assert_int_equal(cfg(f, PCI_BASE_ADDRESS_0, 4), bar);
 	assert_int_equal(cfg(f, PCI_BASE_ADDRESS_2, 4) & ~0xfu, 0);
 	assert_int_equal(cfg(f, at, 2) & PCI_EXP_DEVCTL_BCR_FLR, 0);
+	/* its neighbours don't */
+	set_cfg(f, at, 2, 0xffff & ~PCI_EXP_DEVCTL_BCR_FLR);
+	set_cfg(f, at, 1, 0xff);
+	set_cfg(f, (uint16_t)(at + 2), 2, 0xffff);
+	assert_int_equal(f->u->member->counters.value[COUNTER_resets], resets + 1);
+	/* the upper byte alone does */
+	set_cfg(f, (uint16_t)(at + 1), 1, PCI_EXP_DEVCTL_BCR_FLR >> 8);
+	assert_int_equal(f->u->member->counters.value[COUNTER_resets], resets + 2);
 }
 
 int main(void)

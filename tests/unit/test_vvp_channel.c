@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -147,6 +149,28 @@ static void test_a_probe_is_refused_without_the_legacy_commands(void **state)
 	user_probe(&f->u, "vfio-pci", &host);
 	assert_true(f->u.probed);
 	assert_int_equal(f->u.result, 0);
+}
+
+/* 4.1.2.1: not every type has a transitional form; and one with a BAR 0 of its own can't have ours.
+ */
+static void test_a_probe_is_refused_where_no_transitional_function_is_possible(void **state)
+{
+	struct fixture *f = *state;
+	struct function_host host = user_host(&f->u, false);
+	struct owner_vfs vfs = *host.vfs;
+
+	host.vfs = &vfs;
+	vfs.bar_size[0] = 4096;
+	user_probe(&f->u, "virtio-vfio-pci", &host);
+	assert_true(f->u.probed);
+	assert_int_equal(f->u.result, -EOPNOTSUPP);
+	vfs = *owner_vfs(f->h->owner);
+	vfs.device = 0x1040 + 26; /* a file system */
+	f->u.probed = false;
+	user_probe(&f->u, "virtio-vfio-pci", &host);
+	assert_true(f->u.probed);
+	assert_int_equal(f->u.result, -EOPNOTSUPP);
+	assert_non_null(strstr(f->u.why, "vfio-pci"));
 }
 
 static void test_a_probe_fails_when_notify_info_does(void **state)
@@ -371,6 +395,40 @@ static void test_a_channel_that_is_down_reads_all_ones(void **state)
 	assert_int_equal(f->u.member->counters.value[COUNTER_admin_errors], 2);
 }
 
+/*
+ * With INTx the driver sets the queue's vector before the queue. If that is not answered, neither
+ * is the access; if it is refused, the guest goes on without interrupts.
+ */
+static void test_a_command_of_the_drivers_own_that_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct counters *c = &f->u.member->counters;
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint32_t pfn = 5;
+
+	assert_true(event >= 0);
+	probe_with(f, good);
+	assert_int_equal(user_set_eventfds(&f->u, VFIO_PCI_INTX_IRQ_INDEX,
+					   VFIO_IRQ_SET_ACTION_TRIGGER, &event, 1),
+			 0);
+	assert_int_equal(user_start(&f->u, BAR0, PFN, 4, true, &pfn), -EINPROGRESS);
+	assert_int_equal(((const uint8_t *)f->channel.cmd->data)[0], 0x16);
+	end(f, -ETIMEDOUT, NULL, 0);
+	assert_true(f->u.done);
+	assert_int_equal(f->u.done_result, 0);
+	assert_null(f->channel.cmd);
+	assert_int_equal(c->value[COUNTER_admin_timeouts], 1);
+	assert_int_equal(user_start(&f->u, BAR0, PFN, 4, true, &pfn), -EINPROGRESS);
+	end(f, -EINVAL, NULL, 0);
+	assert_false(f->u.done);
+	assert_int_equal(((const uint8_t *)f->channel.cmd->data)[0], PFN);
+	end(f, 0, NULL, 0);
+	assert_true(f->u.done);
+	assert_int_equal(c->value[COUNTER_admin_errors], 1);
+	assert_int_equal(c->value[COUNTER_admin_own], 3); /* with NOTIFY_INFO */
+	close(event);
+}
+
 /* One access at a time. */
 static void test_a_second_access_is_refused_while_one_is_under_way(void **state)
 {
@@ -527,6 +585,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_probe_is_refused_without_the_legacy_commands),
+		TEST(test_a_probe_is_refused_where_no_transitional_function_is_possible),
 		TEST(test_a_probe_fails_when_notify_info_does),
 		TEST(test_a_probe_of_an_empty_slot_fails),
 		TEST(test_a_probe_under_way_is_cancelled),
@@ -542,6 +601,7 @@ int main(void)
 		TEST(test_a_timeout_ends_the_access_with_all_ones),
 		TEST(test_a_reset_that_times_out_is_an_error),
 		TEST(test_a_channel_that_is_down_reads_all_ones),
+		TEST(test_a_command_of_the_drivers_own_that_fails),
 		TEST(test_a_second_access_is_refused_while_one_is_under_way),
 		TEST(test_closing_abandons_the_access),
 		TEST(test_a_late_answer_to_an_abandoned_access_reaches_nobody),

@@ -161,6 +161,10 @@ static void test_4_1_4_5_a_configuration_change(void **state)
 	user_write(f->u, 2, 0x3000, 2, 0);
 	machine_settle(f->h->m);
 	assert_int_equal(event_count(f->event), 1);
+	/* neither a write nor a read beside it clears it */
+	user_write(f->u, 2, 0x1000, 1, 0);
+	assert_int_equal(user_read(f->u, 2, 0x1001, 1) & ~0xffull, 0);
+	assert_true(line(f));
 	assert_int_equal(user_read(f->u, 2, 0x1000, 1), 1);
 	assert_int_equal(user_set_none(f->u, INTX, UNMASK, 1), 0);
 	ring_avail(&f->ring, 8);
