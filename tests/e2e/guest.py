@@ -11,6 +11,7 @@ looks for its "@@end N STATUS" in the buffer. QMP is there for what the guest ca
         print(guest.sh("cat /proc/cmdline"))
 """
 
+import contextlib
 import json
 import os
 import re
@@ -192,7 +193,8 @@ class Guest:
     def _reap(self, timeout):
         status = self.process.wait(timeout)
         self._reader.join(timeout)
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # what it has not read
+            self.process.stdin.close()
         self.process.stdout.close()
         if self._qmp:
             self._qmp.close()
