@@ -59,7 +59,8 @@ def features(guest, dev):
 
 def netdev(guest, index):
     """The name of the interface of the function in slot index."""
-    return guest.sh(f"ls /sys/bus/pci/devices/0000:00:{FIRST_SLOT + index:02x}.0/virtio*/net").strip()
+    slot = f"0000:00:{FIRST_SLOT + index:02x}.0"
+    return guest.sh(f"ls /sys/bus/pci/devices/{slot}/virtio*/net").strip()
 
 
 def check_way(guest, dev, way):

@@ -33,8 +33,8 @@ LOAD = """
             at=$((round * {workers} + $1))
             block=$((4096 << (round + $1) % 4))
             head -c {chunk} /dev/urandom >/tmp/$1.out &&
-            dd if=/tmp/$1.out of=/dev/{disk} bs=$block seek=$((at * {chunk} / block)) oflag=direct \\
-                conv=notrunc status=none &&
+            dd if=/tmp/$1.out of=/dev/{disk} bs=$block seek=$((at * {chunk} / block)) \\
+                oflag=direct conv=notrunc status=none &&
             dd if=/dev/{disk} of=/tmp/$1.in bs=$block skip=$((at * {chunk} / block)) \\
                 count=$(({chunk} / block)) iflag=direct status=none &&
             cmp /tmp/$1.out /tmp/$1.in || return 1
