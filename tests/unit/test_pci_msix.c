@@ -78,6 +78,7 @@ static void test_a_bar_has_room_for_table_and_pending_bits(void **state)
 	(void)state;
 	assert_int_equal(pci_msix_bar_size(1), 4096);
 	assert_int_equal(pci_msix_bar_size(PCI_MSIX_MAX), 4096);
+	assert_int_equal(pci_msix_bar_size(254), 4096); /* to the last byte */
 	assert_true(pci_msix_bar_size(255) >= 255 * 16 + 32);
 	assert_int_equal(pci_msix_bar_size(256), 8192);
 }

@@ -78,6 +78,7 @@ static void test_an_empty_rid_reads_all_ones(void **state)
 	pa->ops->bar_write(pa, 2, 0, &v, 8);
 	assert_int_equal(pa->ops->reset(pa, NULL), 0);
 	assert_int_equal(pa->ops->irq_bind(pa, 0, r->event), -EINVAL);
+	assert_int_equal(pa->ops->irq_bind(pa, PCI_MSIX_MAX, r->event), -EINVAL);
 	pci_root_close(pa);
 	/* and so does one whose function was taken out */
 	assert_int_equal(r->pa->ops->config_read(r->pa, 0, 4), 0x10421af4);
