@@ -212,6 +212,21 @@ def memory_file():
         yield os.path.join(directory, "memory")
 
 
+def stop(pid):
+    """SIGSTOP, until no thread runs any more: kill() returns before that."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while True:
+        states = []
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
+                states.append(file.read().rsplit(")", 1)[1].split()[0])
+        if set(states) == {"T"}:
+            return
+        assert time.monotonic() < deadline, states
+        time.sleep(0.01)
+
+
 def test_memory_that_shrinks(ridge, new_guest, bystander, hung, fs, memory_file):
     """The memory file is truncated while I/O into it is under way: that function stops.
 
@@ -223,7 +238,7 @@ def test_memory_that_shrinks(ridge, new_guest, bystander, hung, fs, memory_file)
                       memory_backend=f"memory-backend-file,mem-path={memory_file},share=on")
     guest.start()
     fs.wait_held(1)
-    os.kill(guest.pid, signal.SIGSTOP)
+    stop(guest.pid)
     os.truncate(memory_file, 0)
     fs.go()
     shown = ridge.wait_for("hung", lambda shown: shown["state"] == "faulted")
