@@ -1,76 +1,74 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The admin executor: group administration commands (virtio 1.3, 2.12.1) taken from the admin
- * virtqueues (2.13). Each command is a function in a table; the order of checks is that of
- * 2.12.1.5: group type, opcode, member.
+ * A command from the admin virtqueue (virtio 1.4, 2.13) to its reply. The order of checks is that
+ * of 2.12.1.5: group type, opcode, member.
  */
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "pf/internal.h"
-#include "virtio/admin.h"
-#include "virtio/legacy.h"
+#include "pf/admin.h"
 
-#define DATA_MAX   512 /* command_specific_data that any of these commands looks at */
-#define RESULT_MAX 64
-
-/* Waits are for a reset of the member; the chain is the command's until it ends. */
-struct admin_command {
-	struct list node; /* in pf->pending, or alone */
-	struct pf *pf;
-	struct virtq *vq;
-	struct virtio_reset reset;
-	uint16_t head;
-	uint16_t nout;
-	uint16_t nin;
-	uint16_t opcode;
-	uint16_t group;
-	uint64_t member_id;
-	struct pf_member *member; /* NULL for commands that are to none */
-	uint32_t data_len;        /* as submitted, also beyond DATA_MAX */
-	uint32_t result_room;     /* as submitted */
-	uint32_t result_len;
-	uint8_t data[DATA_MAX]; /* zeroes beyond data_len */
-	uint8_t result[RESULT_MAX];
-	struct iommu_seg segs[]; /* nout + nin */
-};
-
-/* What became of a command: a status and its qualifier, or still under way. */
-struct outcome {
-	uint16_t status;
-	uint16_t qualifier;
-	bool pending;
-};
-
-static const struct outcome ok = { 0 };
-
-static struct outcome invalid(uint16_t qualifier)
-{
-	return (struct outcome){ .status = VIRTIO_ADMIN_EINVAL, .qualifier = qualifier };
-}
-
-static uint64_t opcodes_supported(uint16_t group)
-{
-	uint64_t list = 1ull << VIRTIO_ADMIN_LIST_QUERY | 1ull << VIRTIO_ADMIN_LIST_USE;
-
-	if (group == VIRTIO_ADMIN_GROUP_SRIOV)
-		list |= VIRTIO_ADMIN_LEGACY_OPCODES;
-	return list;
-}
-
-/* Initially only these two are assumed to be used (2.12.1.5). */
-static const uint64_t opcodes_initial =
+static const uint64_t list_opcodes =
 	1ull << VIRTIO_ADMIN_LIST_QUERY | 1ull << VIRTIO_ADMIN_LIST_USE;
+
+/* What can be executed for the members of a group. */
+static uint64_t opcodes_of(uint16_t group)
+{
+	if (group == VIRTIO_ADMIN_GROUP_SELF)
+		return list_opcodes | VIRTIO_ADMIN_CAP_OPCODES;
+	return list_opcodes | VIRTIO_ADMIN_LEGACY_OPCODES | VIRTIO_ADMIN_OBJECT_OPCODES;
+}
+
+/*
+ * Capabilities are the self group's (2.12.1.2). Linux agrees on commands for the SR-IOV group
+ * alone, and looks for those of the capabilities there: so a PF that is not strict has them in that
+ * list too, and refuses the commands.
+ */
+static uint64_t opcodes_supported(const struct pf *pf, uint16_t group)
+{
+	return opcodes_of(group) | (pf->strict ? 0 : VIRTIO_ADMIN_CAP_OPCODES);
+}
+
+/*
+ * Initially only the two list commands are assumed to be used (2.12.1.5). Linux uses those of the
+ * capabilities without having said so.
+ */
+static uint64_t opcodes_initial(const struct pf *pf, uint16_t group)
+{
+	return pf->strict || group != VIRTIO_ADMIN_GROUP_SELF
+		       ? list_opcodes
+		       : list_opcodes | VIRTIO_ADMIN_CAP_OPCODES;
+}
 
 static struct outcome list_query(struct admin_command *cmd)
 {
-	uint64_t list = htole64(opcodes_supported(cmd->group));
+	uint64_t list = htole64(opcodes_supported(cmd->pf, cmd->group));
 
 	memcpy(cmd->result, &list, sizeof(list));
 	cmd->result_len = sizeof(list);
-	return ok;
+	return admin_ok();
+}
+
+/* A bit for each opcode there can be: what is behind that has no meaning. */
+#define LIST_MAX (65536 / 8)
+
+/* Whether a list of opcodes is zero from a byte on. */
+static bool list_is_zero_from(const struct admin_command *cmd, uint64_t at)
+{
+	uint8_t data[ADMIN_DATA_MAX];
+
+	for (; at < cmd->data_len && at < LIST_MAX; at += sizeof(data)) {
+		size_t n = virtq_copy_out(cmd->segs, cmd->nout,
+					  sizeof(struct virtio_admin_request) + at, data,
+					  sizeof(data));
+
+		for (size_t i = 0; i < n && at + i < LIST_MAX; i++)
+			if (data[i])
+				return false;
+	}
+	return true;
 }
 
 static struct outcome list_use(struct admin_command *cmd)
@@ -79,97 +77,12 @@ static struct outcome list_use(struct admin_command *cmd)
 
 	memcpy(&list, cmd->data, sizeof(list));
 	list = le64toh(list);
-	/* The array may be longer if the rest is zero (2.12.1.1). */
-	for (uint32_t i = sizeof(list); i < cmd->data_len && i < DATA_MAX; i++)
-		if (cmd->data[i])
-			return invalid(VIRTIO_ADMIN_Q_INVALID_FIELD);
-	if (list & ~opcodes_supported(cmd->group))
-		return invalid(VIRTIO_ADMIN_Q_INVALID_FIELD);
+	/* The array may be longer if the rest is zero (2.12.1). */
+	if (!list_is_zero_from(cmd, sizeof(list)) ||
+	    (list & ~opcodes_supported(cmd->pf, cmd->group)))
+		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_FIELD);
 	cmd->pf->state->opcodes_used[cmd->group] = list;
-	return ok;
-}
-
-static void reset_finished(struct virtio_reset *reset);
-
-static struct outcome legacy_outcome(struct admin_command *cmd, int err)
-{
-	if (err != -EINPROGRESS)
-		return err ? invalid(VIRTIO_ADMIN_Q_INVALID_FIELD) : ok;
-	cmd->member->busy = true;
-	return (struct outcome){ .pending = true };
-}
-
-/* Length of the bytes that a write brings; 0 and too many to be one field fail later. */
-static uint32_t write_len(const struct admin_command *cmd)
-{
-	uint32_t head = sizeof(struct virtio_admin_legacy_write);
-
-	if (cmd->data_len <= head)
-		return 0;
-	return cmd->data_len - head < DATA_MAX - head ? cmd->data_len - head : DATA_MAX - head;
-}
-
-static struct outcome legacy_common_write(struct admin_command *cmd)
-{
-	struct virtio_pci *vf = cmd->member->vf;
-
-	cmd->reset.done = reset_finished;
-	return legacy_outcome(cmd, virtio_legacy_common_write(
-					   vf->dev, cmd->data[0],
-					   cmd->data + sizeof(struct virtio_admin_legacy_write),
-					   write_len(cmd), pci_function_msix_enabled(&vf->fn),
-					   &cmd->reset));
-}
-
-static struct outcome legacy_dev_write(struct admin_command *cmd)
-{
-	return legacy_outcome(cmd, virtio_legacy_config_write(
-					   cmd->member->vf->dev, cmd->data[0],
-					   cmd->data + sizeof(struct virtio_admin_legacy_write),
-					   write_len(cmd)));
-}
-
-/* The length of a read is the room for its result. */
-static struct outcome legacy_read(struct admin_command *cmd, int err)
-{
-	if (!err)
-		cmd->result_len = cmd->result_room;
-	return legacy_outcome(cmd, err);
-}
-
-static struct outcome legacy_common_read(struct admin_command *cmd)
-{
-	struct virtio_pci *vf = cmd->member->vf;
-
-	if (cmd->result_room > RESULT_MAX)
-		return invalid(VIRTIO_ADMIN_Q_INVALID_FIELD);
-	return legacy_read(cmd, virtio_legacy_common_read(vf->dev, cmd->data[0], cmd->result,
-							  cmd->result_room,
-							  pci_function_msix_enabled(&vf->fn)));
-}
-
-static struct outcome legacy_dev_read(struct admin_command *cmd)
-{
-	if (cmd->result_room > RESULT_MAX)
-		return invalid(VIRTIO_ADMIN_Q_INVALID_FIELD);
-	return legacy_read(cmd, virtio_legacy_config_read(cmd->member->vf->dev, cmd->data[0],
-							  cmd->result, cmd->result_room));
-}
-
-/* One address serves all queues: the member's notification structure takes the queue as value. */
-static struct outcome legacy_notify_info(struct admin_command *cmd)
-{
-	struct virtio_admin_notify_info info[VIRTIO_ADMIN_NOTIFY_ENTRIES] = {
-		{
-			.flags = VIRTIO_ADMIN_NOTIFY_MEMBER,
-			.bar = VIRTIO_PCI_BAR,
-			.offset = htole64(VIRTIO_PCI_NOTIFY_AT),
-		},
-	};
-
-	memcpy(cmd->result, info, sizeof(info));
-	cmd->result_len = sizeof(info);
-	return ok;
+	return admin_ok();
 }
 
 static const struct {
@@ -178,11 +91,18 @@ static const struct {
 } commands[] = {
 	[VIRTIO_ADMIN_LIST_QUERY] = { list_query, false },
 	[VIRTIO_ADMIN_LIST_USE] = { list_use, false },
-	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_WRITE] = { legacy_common_write, true },
-	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_READ] = { legacy_common_read, true },
-	[VIRTIO_ADMIN_LEGACY_DEV_CFG_WRITE] = { legacy_dev_write, true },
-	[VIRTIO_ADMIN_LEGACY_DEV_CFG_READ] = { legacy_dev_read, true },
-	[VIRTIO_ADMIN_LEGACY_NOTIFY_INFO] = { legacy_notify_info, true },
+	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_WRITE] = { admin_legacy_common_write, true },
+	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_READ] = { admin_legacy_common_read, true },
+	[VIRTIO_ADMIN_LEGACY_DEV_CFG_WRITE] = { admin_legacy_dev_write, true },
+	[VIRTIO_ADMIN_LEGACY_DEV_CFG_READ] = { admin_legacy_dev_read, true },
+	[VIRTIO_ADMIN_LEGACY_NOTIFY_INFO] = { admin_legacy_notify_info, true },
+	[VIRTIO_ADMIN_CAP_ID_LIST_QUERY] = { admin_cap_list, true },
+	[VIRTIO_ADMIN_DEVICE_CAP_GET] = { admin_cap_get, true },
+	[VIRTIO_ADMIN_DRIVER_CAP_SET] = { admin_cap_set, true },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_CREATE] = { admin_object_create, true },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_MODIFY] = { admin_object_modify, true },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_QUERY] = { admin_object_query, true },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_DESTROY] = { admin_object_destroy, true },
 };
 
 /*
@@ -202,27 +122,36 @@ static bool group_ok(const struct pf *pf, const struct admin_command *cmd)
 	       (cmd->opcode == VIRTIO_ADMIN_LIST_QUERY || cmd->opcode == VIRTIO_ADMIN_LIST_USE);
 }
 
+/* Finds the member that a command is to. The self group has one, number 0: the PF (2.12). */
+static bool find_member(struct pf *pf, struct admin_command *cmd)
+{
+	if (cmd->group == VIRTIO_ADMIN_GROUP_SELF)
+		return !cmd->member_id;
+	if (!cmd->member_id || cmd->member_id > pf_sriov_numvfs(pf) ||
+	    !pf->members[cmd->member_id].vf)
+		return false;
+	cmd->member = &pf->members[cmd->member_id];
+	return true;
+}
+
 static struct outcome execute(struct pf *pf, struct admin_command *cmd)
 {
 	if (!group_ok(pf, cmd))
-		return invalid(VIRTIO_ADMIN_Q_INVALID_GROUP);
+		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_GROUP);
 	if (cmd->opcode >= sizeof(commands) / sizeof(commands[0]) ||
 	    !(pf->state->opcodes_used[cmd->group] >> cmd->opcode & 1))
-		return invalid(VIRTIO_ADMIN_Q_INVALID_OPCODE);
-	if (commands[cmd->opcode].to_member) {
-		if (!cmd->member_id || cmd->member_id > pf_sriov_numvfs(pf) ||
-		    !pf->members[cmd->member_id].vf)
-			return invalid(VIRTIO_ADMIN_Q_INVALID_MEMBER);
-		cmd->member = &pf->members[cmd->member_id];
-		if (cmd->member->busy)
-			return (struct outcome){ .status = VIRTIO_ADMIN_EAGAIN,
-						 .qualifier = VIRTIO_ADMIN_Q_TRYAGAIN };
-	}
+		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_OPCODE);
+	if (!(opcodes_of(cmd->group) >> cmd->opcode & 1))
+		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_GROUP);
+	if (commands[cmd->opcode].to_member && !find_member(pf, cmd))
+		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_MEMBER);
+	if (cmd->member && cmd->member->busy)
+		return admin_fail(VIRTIO_ADMIN_EAGAIN, VIRTIO_ADMIN_Q_TRYAGAIN);
 	return commands[cmd->opcode].fn(cmd);
 }
 
 /* Writes what fits of the reply and returns the chain. */
-static void finish(struct admin_command *cmd, struct outcome outcome)
+void admin_finish(struct admin_command *cmd, struct outcome outcome)
 {
 	struct virtio_admin_reply reply = {
 		.status = htole16(outcome.status),
@@ -243,21 +172,12 @@ static void finish(struct admin_command *cmd, struct outcome outcome)
 	free(cmd);
 }
 
-static void reset_finished(struct virtio_reset *reset)
-{
-	struct admin_command *cmd = container_of(reset, struct admin_command, reset);
-
-	cmd->member->busy = false;
-	finish(cmd, ok);
-}
-
 static struct admin_command *command_new(struct pf *pf, struct virtq *vq,
 					 const struct virtq_chain *chain)
 {
 	size_t nsegs = (size_t)(chain->nout + chain->nin), head;
 	struct virtio_admin_request request = { 0 };
 	struct admin_command *cmd;
-	uint64_t len;
 
 	cmd = calloc(1, sizeof(*cmd) + nsegs * sizeof(cmd->segs[0]));
 	if (!cmd)
@@ -275,12 +195,9 @@ static struct admin_command *command_new(struct pf *pf, struct virtq *vq,
 	cmd->group = le16toh(request.group_type);
 	cmd->member_id = le64toh(request.member_id);
 	virtq_copy_out(cmd->segs, cmd->nout, head, cmd->data, sizeof(cmd->data));
-	len = chain->out_len - head;
-	cmd->data_len = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
-	len = chain->in_len > sizeof(struct virtio_admin_reply)
-		      ? chain->in_len - sizeof(struct virtio_admin_reply)
-		      : 0;
-	cmd->result_room = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
+	cmd->data_len = chain->out_len - head;
+	if (chain->in_len > sizeof(struct virtio_admin_reply))
+		cmd->result_room = chain->in_len - sizeof(struct virtio_admin_reply);
 	return cmd;
 }
 
@@ -307,37 +224,40 @@ void pf_admin_process(struct pf *pf, struct virtq *vq)
 		if (outcome.pending)
 			list_add_tail(&pf->pending, &cmd->node);
 		else
-			finish(cmd, outcome);
+			admin_finish(cmd, outcome);
 	}
 }
 
-/* Commands that wait end with the PF's reset; what they waited for goes on without them. */
-void pf_admin_reset(struct pf *pf)
+/*
+ * Of all commands that wait, or those for a member: they end now, and what they waited for goes on
+ * without them.
+ */
+static void end_pending(struct pf *pf, const struct pf_member *member, uint16_t qualifier)
 {
-	pf->state->opcodes_used[VIRTIO_ADMIN_GROUP_SELF] = opcodes_initial;
-	pf->state->opcodes_used[VIRTIO_ADMIN_GROUP_SRIOV] = opcodes_initial;
-	while (!list_empty(&pf->pending)) {
-		struct admin_command *cmd = list_first(&pf->pending, struct admin_command, node);
-
-		virtio_reset_cancel(&cmd->reset);
-		cmd->member->busy = false;
-		finish(cmd, invalid(VIRTIO_ADMIN_Q_INVALID_COMMAND));
-	}
-}
-
-void pf_remove_member(struct pf *pf, uint32_t slot)
-{
-	struct pf_member *member = &pf->members[slot];
 	struct admin_command *cmd, *tmp;
 
-	if (slot <= pf->numvfs_enabled)
-		pf->upstream->ops->gone(pf->upstream, &member->vf->fn);
 	list_for_each_safe (cmd, tmp, &pf->pending, node) {
-		if (cmd->member != member)
+		if (member && cmd->member != member)
 			continue;
 		virtio_reset_cancel(&cmd->reset);
-		finish(cmd, invalid(VIRTIO_ADMIN_Q_INVALID_MEMBER));
+		cmd->member->busy = false;
+		admin_finish(cmd, admin_invalid(qualifier));
 	}
-	member->busy = false;
-	member->vf = NULL;
+}
+
+void pf_admin_reset(struct pf *pf)
+{
+	struct pf_state *st = pf->state;
+
+	for (uint16_t group = 0; group < 2; group++)
+		st->opcodes_used[group] = opcodes_initial(pf, group);
+	st->parts_cap = (struct virtio_admin_dev_parts_cap){ 0 };
+	memset(st->objects, 0, sizeof(st->objects));
+	end_pending(pf, NULL, VIRTIO_ADMIN_Q_INVALID_COMMAND);
+}
+
+void pf_admin_member_gone(struct pf *pf, uint32_t slot)
+{
+	end_pending(pf, &pf->members[slot], VIRTIO_ADMIN_Q_INVALID_MEMBER);
+	admin_objects_drop(pf, &pf->members[slot]);
 }

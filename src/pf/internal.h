@@ -3,6 +3,15 @@
 #define RIDGE_PF_INTERNAL_H
 
 #include "pf/pf.h"
+#include "virtio/admin.h"
+
+/* Device parts objects, of all members together: limits are one byte (virtio 1.4, 2.12.1.4.1). */
+#define PF_OBJECTS_MAX 255
+
+struct pf_object {
+	uint16_t member; /* 0: there is no such object */
+	uint8_t kind;    /* VIRTIO_ADMIN_OBJ_KIND_* */
+};
 
 struct pf_member {
 	struct virtio_pci *vf; /* NULL: the slot is empty */
@@ -12,7 +21,9 @@ struct pf_member {
 /* Device state of a PF that its members' functions do not share. Plain data. */
 struct pf_state {
 	struct virtio_pci_state function;
-	uint64_t opcodes_used[2]; /* by group type, from LIST_USE */
+	uint64_t opcodes_used[2];                    /* by group type, from LIST_USE */
+	struct virtio_admin_dev_parts_cap parts_cap; /* the driver's, from DRIVER_CAP_SET */
+	struct pf_object objects[PF_OBJECTS_MAX];    /* by id */
 	uint64_t type_state[DEVICE_TYPE_STATE_LEN / sizeof(uint64_t)];
 };
 
@@ -45,5 +56,7 @@ uint16_t pf_sriov_numvfs(const struct pf *pf);
 /* admin.c */
 void pf_admin_process(struct pf *pf, struct virtq *vq);
 void pf_admin_reset(struct pf *pf);
+/* A member leaves, or its VF was disabled: its commands end, and its objects are dropped. */
+void pf_admin_member_gone(struct pf *pf, uint32_t slot);
 
 #endif

@@ -143,6 +143,16 @@ int pf_add_member(struct pf *pf, uint32_t slot, struct virtio_pci *vf)
 	return 0;
 }
 
+void pf_remove_member(struct pf *pf, uint32_t slot)
+{
+	struct pf_member *member = &pf->members[slot];
+
+	if (slot <= pf->numvfs_enabled)
+		pf->upstream->ops->gone(pf->upstream, &member->vf->fn);
+	pf_admin_member_gone(pf, slot);
+	member->vf = NULL;
+}
+
 uint64_t pf_admin_commands(const struct pf *pf, unsigned int queue)
 {
 	return pf->commands[queue];

@@ -38,8 +38,9 @@ struct pf_params {
 	struct pci_upstream *upstream; /* the bus that PF and members appear on */
 	uint16_t rid;
 	/*
-	 * Hold to the letter of virtio 1.3 where Linux needs it otherwise: refuse LIST_QUERY and
-	 * LIST_USE for the SR-IOV group while VF Enable is clear.
+	 * Hold to the letter of virtio 1.4 where Linux needs it otherwise: refuse LIST_QUERY and
+	 * LIST_USE for the SR-IOV group while VF Enable is clear, and keep the commands of
+	 * capabilities to the self group, after LIST_USE for it.
 	 */
 	bool strict;
 };

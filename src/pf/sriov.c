@@ -69,6 +69,7 @@ void pf_sriov_written(struct pf *pf)
 		if (!pf->members[slot].vf)
 			continue;
 		/* A VF that is gone does nothing any more, and comes back reset. */
+		pf_admin_member_gone(pf, slot);
 		pci_function_reset(&pf->members[slot].vf->fn, NULL);
 		pf->upstream->ops->gone(pf->upstream, &pf->members[slot].vf->fn);
 	}

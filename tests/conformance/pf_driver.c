@@ -90,6 +90,37 @@ void admin_use_all(struct pf_driver *p)
 	assert_int_equal(admin(p, LIST_USE, SRIOV_GROUP, 0, &list, 8, NULL, 0), OK);
 }
 
+void admin_use_supported(struct pf_driver *p)
+{
+	for (uint16_t group = SELF_GROUP; group <= SRIOV_GROUP; group++) {
+		uint64_t list = 0;
+
+		assert_int_equal(admin(p, LIST_QUERY, group, 0, NULL, 0, &list, 8), OK);
+		assert_int_equal(admin(p, LIST_USE, group, 0, &list, 8, NULL, 0), OK);
+	}
+}
+
+uint32_t admin_set_limits(struct pf_driver *p, uint8_t get, uint8_t set)
+{
+	uint8_t data[10] = { [8] = get, set };
+
+	return admin(p, DRIVER_CAP_SET, SELF_GROUP, 0, data, sizeof(data), NULL, 0);
+}
+
+uint32_t admin_obj_create(struct pf_driver *p, uint64_t member, uint32_t id, uint8_t kind)
+{
+	struct obj_data data = { .hdr = { .id = id }, .kind = kind };
+
+	return admin(p, OBJ_CREATE, SRIOV_GROUP, member, &data, sizeof(data), NULL, 0);
+}
+
+uint32_t admin_obj_destroy(struct pf_driver *p, uint64_t member, uint32_t id)
+{
+	struct obj_hdr hdr = { .id = id };
+
+	return admin(p, OBJ_DESTROY, SRIOV_GROUP, member, &hdr, sizeof(hdr), NULL, 0);
+}
+
 static uint32_t do_read(struct pf_driver *p, uint16_t opcode, uint64_t member, uint8_t offset,
 			uint32_t len, uint64_t *value)
 {

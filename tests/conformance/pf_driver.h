@@ -32,10 +32,23 @@ enum {
 	LEGACY_DEV_WRITE = 4,
 	LEGACY_DEV_READ = 5,
 	LEGACY_NOTIFY_INFO = 6,
+	CAP_ID_LIST_QUERY = 7,
+	DEVICE_CAP_GET = 8,
+	DRIVER_CAP_SET = 9,
+	OBJ_CREATE = 0xa,
+	OBJ_MODIFY = 0xb,
+	OBJ_QUERY = 0xc,
+	OBJ_DESTROY = 0xd,
+	PARTS_METADATA_GET = 0xe,
+	PARTS_GET = 0xf,
+	PARTS_SET = 0x10,
+	MODE_SET = 0x11,
 };
 
 #define LEGACY_OPCODES 0x7cull
 #define ALL_OPCODES    (LEGACY_OPCODES | 3)
+#define CAP_OPCODES    0x380ull
+#define OBJ_OPCODES    0x3c00ull
 
 #define SELF_GROUP  0
 #define SRIOV_GROUP 1
@@ -48,6 +61,10 @@ enum {
 #define INVALID_GROUP  EINVAL_(4)
 #define INVALID_MEMBER EINVAL_(5)
 #define TRY_AGAIN      (11 | 7 << 16)
+
+/* The status of a failure for which the specification names no qualifier. */
+#define STATUS(s) ((s)&0xffffu)
+enum { ST_ENXIO = 6, ST_ENOMEM = 12, ST_EBUSY = 16, ST_EEXIST = 17, ST_EINVAL = 22 };
 
 #define ADMIN_HEAD  24 /* opcode to group_member_id */
 #define ADMIN_REPLY 8  /* status to reserved2 */
@@ -101,8 +118,32 @@ bool admin_done(struct pf_driver *p, const struct admin_cmd *cmd);
 uint32_t admin(struct pf_driver *p, uint16_t opcode, uint16_t group, uint64_t member,
 	       const void *data, uint32_t data_len, void *result, uint32_t result_len);
 
-/* LIST_USE of all commands for the SR-IOV group. */
+/* LIST_USE of the list and legacy register commands for the SR-IOV group. */
 void admin_use_all(struct pf_driver *p);
+/* LIST_USE of everything that LIST_QUERY tells, for both groups. */
+void admin_use_supported(struct pf_driver *p);
+
+/* Capabilities (2.12.1.2): DRIVER_CAP_SET of VIRTIO_DEV_PARTS_CAP. */
+uint32_t admin_set_limits(struct pf_driver *p, uint8_t get, uint8_t set);
+
+/* Resource objects (2.12.1.3), and the device parts object (2.12.1.4.2). */
+struct obj_hdr {
+	uint16_t type;
+	uint8_t reserved[2];
+	uint32_t id;
+};
+
+struct obj_data {
+	struct obj_hdr hdr;
+	uint64_t flags;
+	uint8_t kind;
+	uint8_t reserved[7];
+};
+
+enum { KIND_GET = 0, KIND_SET = 1 };
+
+uint32_t admin_obj_create(struct pf_driver *p, uint64_t member, uint32_t id, uint8_t kind);
+uint32_t admin_obj_destroy(struct pf_driver *p, uint64_t member, uint32_t id);
 
 /* Legacy register commands to a member, of so many bytes. */
 uint32_t legacy_read(struct pf_driver *p, uint64_t member, uint8_t offset, uint32_t len,

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The admin executor, inside: group administration commands (virtio 1.4, 2.12.1), each a function
+ * that is given the command and says what became of it.
+ *
+ *   admin.c          a command from the queue to its reply; what is checked first; waiting
+ *   admin_legacy.c   registers of a legacy driver (2.12.1.1)
+ *   admin_caps.c     capabilities (2.12.1.2)
+ *   admin_objects.c  resource objects (2.12.1.3)
+ *
+ * A command's data is the driver's memory and may change under us: what is looked at was copied
+ * before, once.
+ */
+#ifndef RIDGE_PF_ADMIN_H
+#define RIDGE_PF_ADMIN_H
+
+#include "pf/internal.h"
+#include "virtio/admin.h"
+
+#define ADMIN_DATA_MAX   512 /* bytes of command_specific_data that are copied for every command */
+#define ADMIN_RESULT_MAX 64  /* bytes of a result that is not allocated */
+
+/* The chain is the command's until it ends. */
+struct admin_command {
+	struct list node; /* in pf->pending, or alone */
+	struct pf *pf;
+	struct virtq *vq;
+	struct virtio_reset reset; /* what it waits for */
+	uint16_t head;
+	uint16_t nout;
+	uint16_t nin;
+	uint16_t opcode;
+	uint16_t group;
+	uint64_t member_id;
+	struct pf_member *member; /* NULL for commands that are to none */
+	uint64_t data_len;        /* as submitted, also beyond ADMIN_DATA_MAX */
+	uint64_t result_room;     /* as submitted */
+	uint32_t result_len;
+	uint8_t data[ADMIN_DATA_MAX]; /* zeroes beyond data_len */
+	uint8_t result[ADMIN_RESULT_MAX];
+	struct iommu_seg segs[]; /* nout + nin */
+};
+
+/* What became of a command: a status and its qualifier, or still under way. */
+struct outcome {
+	uint16_t status;
+	uint16_t qualifier;
+	bool pending;
+};
+
+static inline struct outcome admin_ok(void)
+{
+	return (struct outcome){ 0 };
+}
+
+static inline struct outcome admin_fail(uint16_t status, uint16_t qualifier)
+{
+	return (struct outcome){ .status = status, .qualifier = qualifier };
+}
+
+static inline struct outcome admin_invalid(uint16_t qualifier)
+{
+	return admin_fail(VIRTIO_ADMIN_EINVAL, qualifier);
+}
+
+/* A command that waited is over. */
+void admin_finish(struct admin_command *cmd, struct outcome outcome);
+
+/* admin_legacy.c */
+struct outcome admin_legacy_common_write(struct admin_command *cmd);
+struct outcome admin_legacy_common_read(struct admin_command *cmd);
+struct outcome admin_legacy_dev_write(struct admin_command *cmd);
+struct outcome admin_legacy_dev_read(struct admin_command *cmd);
+struct outcome admin_legacy_notify_info(struct admin_command *cmd);
+
+/* admin_caps.c */
+struct outcome admin_cap_list(struct admin_command *cmd);
+struct outcome admin_cap_get(struct admin_command *cmd);
+struct outcome admin_cap_set(struct admin_command *cmd);
+
+/* admin_objects.c */
+struct outcome admin_object_create(struct admin_command *cmd);
+struct outcome admin_object_modify(struct admin_command *cmd);
+struct outcome admin_object_query(struct admin_command *cmd);
+struct outcome admin_object_destroy(struct admin_command *cmd);
+/* The object that the command names in the head of its data, if it is its member's; or NULL. */
+struct pf_object *admin_object(struct admin_command *cmd);
+/* A member is gone: so are its objects. */
+void admin_objects_drop(struct pf *pf, const struct pf_member *member);
+/* Whether all objects there are would have ids below these limits. */
+bool admin_objects_fit(const struct pf *pf, const struct virtio_admin_dev_parts_cap *cap);
+
+#endif
