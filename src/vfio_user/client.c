@@ -53,14 +53,19 @@ static int request(struct vfio_user_client *c, uint16_t command, uint32_t flags,
 {
 	struct {
 		struct vfio_user_header h;
-		uint8_t payload[512];
-	} m = { .h = { .command = command, .flags = flags } };
+		uint8_t payload[sizeof(struct vfio_user_write_multi) +
+				VFIO_USER_CLIENT_WRITES * sizeof(struct vfio_user_write_one)];
+	} m;
 	ssize_t n;
 
 	if (len > sizeof(m.payload))
 		return -EMSGSIZE;
-	m.h.id = ++c->id;
-	m.h.size = (uint32_t)(sizeof(m.h) + len);
+	m.h = (struct vfio_user_header){
+		.id = ++c->id,
+		.command = command,
+		.size = (uint32_t)(sizeof(m.h) + len),
+		.flags = flags,
+	};
 	memcpy(m.payload, payload, len);
 	n = fd_send(c->fd, &m, m.h.size, fds, nfds, 0);
 	return n < 0 ? (int)n : n < (ssize_t)m.h.size ? -EIO : 0;
@@ -86,7 +91,8 @@ int vfio_user_client_open(struct vfio_user_client *c, const char *path)
 		err = -errno;
 	else {
 		snprintf(version.data, sizeof(version.data),
-			 "{\"capabilities\":{\"max_msg_fds\":16,\"max_data_xfer_size\":65536}}");
+			 "{\"capabilities\":{\"max_msg_fds\":16,\"max_data_xfer_size\":65536,"
+			 "\"write_multiple\":true}}");
 		err = request(c, VFIO_USER_VERSION, 0, &version,
 			      sizeof(version.v) + strlen(version.data) + 1, NULL, 0);
 	}
@@ -148,6 +154,36 @@ int vfio_user_client_post(struct vfio_user_client *c, uint32_t region, uint64_t 
 			  const void *data, uint32_t count)
 {
 	return send_write(c, VFIO_USER_FLAG_NO_REPLY, region, offset, data, count);
+}
+
+int vfio_user_client_write_multi(struct vfio_user_client *c,
+				 const struct vfio_user_client_write *writes, uint32_t n,
+				 uint32_t *done)
+{
+	struct vfio_user_write_multi head = { .wr_cnt = n };
+	uint8_t buf[sizeof(head) + VFIO_USER_CLIENT_WRITES * sizeof(struct vfio_user_write_one)];
+	int err;
+
+	if (!n || n > VFIO_USER_CLIENT_WRITES)
+		return -EMSGSIZE;
+	memcpy(buf, &head, sizeof(head));
+	for (uint32_t i = 0; i < n; i++) {
+		struct vfio_user_write_one one = {
+			.offset = writes[i].offset,
+			.region = writes[i].region,
+			.count = writes[i].count,
+		};
+
+		memcpy(one.data, &writes[i].data, sizeof(one.data));
+		memcpy(buf + sizeof(head) + i * sizeof(one), &one, sizeof(one));
+	}
+	err = request(c, VFIO_USER_REGION_WRITE_MULTI, done ? 0 : VFIO_USER_FLAG_NO_REPLY, buf,
+		      sizeof(head) + n * sizeof(struct vfio_user_write_one), NULL, 0);
+	if (err || !done)
+		return err;
+	err = reply(c, &head, sizeof(head));
+	*done = err ? 0 : (uint32_t)head.wr_cnt;
+	return err;
 }
 
 int vfio_user_client_map(struct vfio_user_client *c, uint64_t address, uint64_t size, int fd)

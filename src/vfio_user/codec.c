@@ -203,6 +203,46 @@ static int decode_access(struct message *m, struct vfio_user_request *req)
 	return 0;
 }
 
+void vfio_user_decode_write(const struct vfio_user_request *req, uint32_t i,
+			    struct vfio_user_write *write)
+{
+	const uint8_t *at = req->multi.writes + i * sizeof(struct vfio_user_write_one);
+	struct vfio_user_write_one one;
+
+	memcpy(&one, at, sizeof(one));
+	write->region = one.region;
+	write->count = one.count;
+	write->offset = one.offset;
+	write->data = at + offsetof(struct vfio_user_write_one, data);
+}
+
+/* All of it is looked at before anything is written. */
+static int decode_write_multi(struct message *m, struct vfio_user_request *req)
+{
+	struct vfio_user_write_multi multi;
+	struct vfio_user_write write;
+	size_t room;
+
+	if (m->len < sizeof(multi))
+		return invalid(m, "REGION_WRITE_MULTI is too short");
+	memcpy(&multi, m->data, sizeof(multi));
+	room = m->len - sizeof(multi);
+	if (!multi.wr_cnt || room % sizeof(struct vfio_user_write_one) ||
+	    multi.wr_cnt != room / sizeof(struct vfio_user_write_one))
+		return invalid(m, "REGION_WRITE_MULTI: wr_cnt does not fit the writes");
+	req->multi.count = (uint32_t)multi.wr_cnt;
+	req->multi.writes = m->data + sizeof(multi);
+	for (uint32_t i = 0; i < req->multi.count; i++) {
+		vfio_user_decode_write(req, i, &write);
+		if (!write.count || write.count > sizeof(((struct vfio_user_write_one *)0)->data))
+			return invalid(m, "REGION_WRITE_MULTI: a write of 0 or more than 8 bytes");
+		if (!range_ok(write.offset, write.count))
+			return invalid(m, "REGION_WRITE_MULTI: a write wraps");
+	}
+	req->reply_max += (uint32_t)sizeof(multi);
+	return 0;
+}
+
 static int decode_reset(struct message *m, struct vfio_user_request *req)
 {
 	(void)req;
@@ -223,6 +263,7 @@ static const struct {
 	[VFIO_USER_REGION_READ] = { decode_access, false },
 	[VFIO_USER_REGION_WRITE] = { decode_access, false },
 	[VFIO_USER_DEVICE_RESET] = { decode_reset, false },
+	[VFIO_USER_REGION_WRITE_MULTI] = { decode_write_multi, false },
 };
 
 int vfio_user_decode_frame(const uint8_t *buf, size_t len, size_t *size, const char **why)

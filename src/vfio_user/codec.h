@@ -96,7 +96,19 @@ struct vfio_user_request {
 			uint64_t offset;
 			const uint8_t *data; /* REGION_WRITE: into the message */
 		} access;
+		struct {
+			uint32_t count;        /* 1.. */
+			const uint8_t *writes; /* into the message: for vfio_user_decode_write() */
+		} multi;
 	};
+};
+
+/* One write of a REGION_WRITE_MULTI. */
+struct vfio_user_write {
+	uint32_t region;
+	uint32_t count; /* 1..8 */
+	uint64_t offset;
+	const uint8_t *data; /* into the message */
 };
 
 /*
@@ -114,6 +126,10 @@ int vfio_user_decode_frame(const uint8_t *buf, size_t len, size_t *size, const c
 int vfio_user_decode(const uint8_t *msg, size_t size, size_t nfds, struct vfio_user_request *req,
 		     const char **why);
 
+/* The write number i of a REGION_WRITE_MULTI that was decoded. */
+void vfio_user_decode_write(const struct vfio_user_request *req, uint32_t i,
+			    struct vfio_user_write *write);
+
 /* As vfio_user_decode() for a message that is too large, of which only the header is looked at. */
 int vfio_user_decode_skipped(const uint8_t *msg, struct vfio_user_request *req, const char **why);
 
@@ -122,6 +138,15 @@ int vfio_user_decode_skipped(const uint8_t *msg, struct vfio_user_request *req, 
  * -EINVAL.
  */
 int vfio_user_caps_parse(const char *data, size_t len, struct vfio_user_caps *caps);
+
+/* What both sides may do after VERSION: what the client said, or what its silence means. */
+struct vfio_user_terms {
+	uint32_t max_msg_fds; /* that the client takes in one message */
+	uint32_t max_xfer;    /* bytes of data in one message */
+	bool write_multiple;
+};
+
+void vfio_user_caps_terms(const struct vfio_user_caps *caps, struct vfio_user_terms *terms);
 
 #define VFIO_USER_CAPS_REPLY_MAX 256u
 

@@ -67,6 +67,7 @@ void connection_close(struct connection *conn)
 	loop_fd_del(conn->srv->loop, &conn->lfd);
 	loop_timer_cancel(&conn->timer);
 	loop_work_cancel(&conn->work);
+	loop_work_cancel(&conn->multi_work);
 	fd_close_all(conn->fds, conn->nfds);
 	conn->nfds = 0;
 	fd_close(&conn->fd);
@@ -82,13 +83,13 @@ void connection_free(struct connection *conn)
 		free(conn);
 }
 
-/* Brackets every entry from outside: the connection may be dropped in between, but not be gone. */
-static void connection_enter(struct connection *conn)
+/* The connection may be dropped in between, but not be gone. */
+void connection_enter(struct connection *conn)
 {
 	conn->entered = true;
 }
 
-static void connection_leave(struct connection *conn)
+void connection_leave(struct connection *conn)
 {
 	conn->entered = false;
 	if (conn->freed)
@@ -321,7 +322,8 @@ static void connection_message(struct connection *conn, size_t size)
 		connection_run_again(conn);
 		return;
 	}
-	conn->wrote |= req.command == VFIO_USER_REGION_WRITE;
+	conn->wrote |= req.command == VFIO_USER_REGION_WRITE ||
+		       req.command == VFIO_USER_REGION_WRITE_MULTI;
 	if (!err)
 		err = dispatch_request(conn, &req, conn->fds, owns_fds ? conn->nfds : 0, &why);
 	if (!connection_open(conn))

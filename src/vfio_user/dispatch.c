@@ -24,6 +24,7 @@ static int do_version(struct connection *conn, const struct vfio_user_request *r
 		return len;
 	memcpy(out, &v, sizeof(v));
 	conn->negotiated = true;
+	vfio_user_caps_terms(&req->version.caps, &conn->terms);
 	loop_timer_cancel(&conn->timer);
 	connection_reply_done(conn, req, sizeof(v) + (size_t)len);
 	return 0;
@@ -142,6 +143,34 @@ static void access_reply(struct connection *conn, const struct vfio_user_request
 	connection_reply_done(conn, req, sizeof(out) + (read ? req->access.count : 0));
 }
 
+/* A write that failed ends the message: the reply says how many were done before it. */
+static int multi_reply(struct connection *conn, const struct vfio_user_request *req, int result)
+{
+	struct vfio_user_write_multi out = { .wr_cnt = conn->multi_done };
+
+	if (result && !conn->multi_done)
+		return result;
+	memcpy(reply_payload(conn), &out, sizeof(out));
+	connection_reply_done(conn, req, sizeof(out));
+	return 0;
+}
+
+/* To what may take time and ended so. Returns 0, or the errno that is still to be replied. */
+static int reply(struct connection *conn, const struct vfio_user_request *req, int result)
+{
+	if (req->command == VFIO_USER_REGION_WRITE_MULTI)
+		return multi_reply(conn, req, result);
+	if (result)
+		return result;
+	if (req->command == VFIO_USER_DMA_UNMAP)
+		unmap_reply(conn, req);
+	else if (req->command == VFIO_USER_DEVICE_RESET)
+		connection_reply_done(conn, req, 0);
+	else
+		access_reply(conn, req);
+	return 0;
+}
+
 /* The request at hand is finished: 0 or a negative errno. */
 static void complete(struct connection *conn, int result)
 {
@@ -153,14 +182,9 @@ static void complete(struct connection *conn, int result)
 		server_drop(conn->srv, LOG_WARNING, "the device did not finish in time");
 		return;
 	}
+	result = reply(conn, req, result);
 	if (result)
 		connection_reply_error(conn, req, result);
-	else if (req->command == VFIO_USER_DMA_UNMAP)
-		unmap_reply(conn, req);
-	else if (req->command == VFIO_USER_DEVICE_RESET)
-		connection_reply_done(conn, req, 0);
-	else
-		access_reply(conn, req);
 	connection_resume(conn);
 }
 
@@ -177,8 +201,9 @@ static void wait_done(struct vfio_wait *wait, int result)
 static int do_access(struct connection *conn, const struct vfio_user_request *req)
 {
 	bool write = req->command == VFIO_USER_REGION_WRITE;
-	int err;
 
+	if (req->access.count > conn->terms.max_xfer)
+		return -EINVAL;
 	conn->access = (struct vfio_access){
 		.region = req->access.region,
 		.write = write,
@@ -188,32 +213,106 @@ static int do_access(struct connection *conn, const struct vfio_user_request *re
 			      : reply_payload(conn) + sizeof(struct vfio_user_region_access),
 		.done = access_done,
 	};
-	err = vfio_device_access(conn->srv->vdev, &conn->access);
-	if (!err && connection_open(conn))
-		access_reply(conn, req);
-	return err;
+	return vfio_device_access(conn->srv->vdev, &conn->access);
+}
+
+static void multi_step_done(struct vfio_access *access, int result);
+static void multi_continue(struct loop_work *work);
+
+/* Does what is left, one turn's worth of it: the message may have thousands of writes. */
+static int multi_run(struct connection *conn, const struct vfio_user_request *req)
+{
+	unsigned int budget = CONNECTION_BUDGET;
+	struct vfio_user_write write;
+	int err;
+
+	for (; conn->multi_done < req->multi.count; conn->multi_done++) {
+		if (!budget--) {
+			loop_work_queue(conn->srv->loop, &conn->multi_work, multi_continue);
+			return -EINPROGRESS;
+		}
+		vfio_user_decode_write(req, conn->multi_done, &write);
+		conn->access = (struct vfio_access){
+			.region = write.region,
+			.write = true,
+			.count = write.count,
+			.offset = write.offset,
+			.data = (uint8_t *)write.data,
+			.done = multi_step_done,
+		};
+		err = vfio_device_access(conn->srv->vdev, &conn->access);
+		if (err || !connection_open(conn))
+			return err;
+	}
+	return 0;
+}
+
+static void multi_go_on(struct connection *conn)
+{
+	bool open;
+	int err;
+
+	connection_enter(conn);
+	err = multi_run(conn, &conn->req);
+	open = connection_open(conn);
+	connection_leave(conn);
+	if (open && err != -EINPROGRESS)
+		complete(conn, err);
+}
+
+static void multi_continue(struct loop_work *work)
+{
+	multi_go_on(container_of(work, struct connection, multi_work));
+}
+
+static void multi_step_done(struct vfio_access *access, int result)
+{
+	struct connection *conn = container_of(access, struct connection, access);
+
+	if (result) {
+		complete(conn, result);
+		return;
+	}
+	/* Not from here: this is the device's callback. */
+	conn->multi_done++;
+	loop_work_queue(conn->srv->loop, &conn->multi_work, multi_continue);
+}
+
+static int do_write_multi(struct connection *conn, const struct vfio_user_request *req)
+{
+	conn->multi_done = 0;
+	return conn->terms.write_multiple ? multi_run(conn, req) : -ENOTSUP;
 }
 
 static int do_wait(struct connection *conn, const struct vfio_user_request *req)
 {
 	struct vfio_device *vdev = conn->srv->vdev;
-	int err;
 
 	conn->wait.done = wait_done;
 	if (req->command == VFIO_USER_DMA_UNMAP)
-		err = vfio_device_dma_unmap(vdev, req->unmap.iova, req->unmap.size, &conn->wait);
-	else
-		err = vfio_device_reset(vdev, &conn->wait);
-	if (!err && req->command == VFIO_USER_DMA_UNMAP)
-		unmap_reply(conn, req);
-	else if (!err)
-		connection_reply_done(conn, req, 0);
-	return err;
+		return vfio_device_dma_unmap(vdev, req->unmap.iova, req->unmap.size, &conn->wait);
+	return vfio_device_reset(vdev, &conn->wait);
+}
+
+/* What may take time. */
+static int start(struct connection *conn, const struct vfio_user_request *req)
+{
+	switch (req->command) {
+	case VFIO_USER_REGION_READ:
+	case VFIO_USER_REGION_WRITE:
+		return do_access(conn, req);
+	case VFIO_USER_REGION_WRITE_MULTI:
+		return do_write_multi(conn, req);
+	default:
+		return do_wait(conn, req);
+	}
 }
 
 static int dispatch_command(struct connection *conn, const struct vfio_user_request *req, int *fds,
 			    size_t nfds)
 {
+	int err;
+
 	switch (req->command) {
 	case VFIO_USER_VERSION:
 		return do_version(conn, req);
@@ -229,10 +328,11 @@ static int dispatch_command(struct connection *conn, const struct vfio_user_requ
 		return do_set_irqs(conn, req, fds, nfds);
 	case VFIO_USER_REGION_READ:
 	case VFIO_USER_REGION_WRITE:
-		return do_access(conn, req);
+	case VFIO_USER_REGION_WRITE_MULTI:
 	case VFIO_USER_DMA_UNMAP:
 	case VFIO_USER_DEVICE_RESET:
-		return do_wait(conn, req);
+		err = start(conn, req);
+		return err == -EINPROGRESS || !connection_open(conn) ? err : reply(conn, req, err);
 	default:
 		return -ENOTSUP;
 	}

@@ -32,8 +32,9 @@ struct connection {
 	pid_t pid;
 	uid_t uid;
 	bool negotiated; /* VERSION was answered */
-	bool entered;    /* it is on the stack: nobody else may free it */
-	bool freed;      /* ... and then it does */
+	struct vfio_user_terms terms;
+	bool entered; /* it is on the stack: nobody else may free it */
+	bool freed;   /* ... and then it does */
 
 	/* Received bytes from rx_off to rx_len are not handled yet; rx_off is a message boundary.
 	 */
@@ -56,6 +57,8 @@ struct connection {
 	struct vfio_user_request req;
 	struct vfio_access access; /* .data of a read points into tx, behind tx_len */
 	struct vfio_wait wait;
+	uint32_t multi_done; /* writes of a REGION_WRITE_MULTI */
+	struct loop_work multi_work;
 
 	bool wrote; /* since `work` ran: the device may have something to do in the loop */
 	struct loop_work work;   /* messages are left over from this turn ... */
@@ -101,6 +104,12 @@ struct vfio_user_server {
 void server_drop(struct vfio_user_server *srv, int priority, const char *reason);
 
 /* connection.c */
+
+/*
+ * Brackets what may drop the connection and looks at it afterwards, if it was entered from outside.
+ */
+void connection_enter(struct connection *conn);
+void connection_leave(struct connection *conn);
 
 /* Takes fd over if it succeeds. */
 int connection_new(struct vfio_user_server *srv, int fd, struct connection **conn);

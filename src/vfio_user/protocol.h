@@ -45,6 +45,7 @@ enum vfio_user_command {
 
 /* What a side must assume of a peer that does not say (section VFIO_USER_VERSION). */
 #define VFIO_USER_DEFAULT_XFER_SIZE 1048576u
+#define VFIO_USER_DEFAULT_MSG_FDS   1u
 
 #define VFIO_USER_PACKED __attribute__((packed))
 
@@ -116,6 +117,19 @@ struct vfio_user_region_access {
 	uint8_t data[]; /* WRITE command, READ reply: count bytes */
 } VFIO_USER_PACKED;
 
+/* One entry of REGION_WRITE_MULTI: data has room for the most that it can describe. */
+struct vfio_user_write_one {
+	uint64_t offset;
+	uint32_t region;
+	uint32_t count;
+	uint8_t data[8];
+} VFIO_USER_PACKED;
+
+struct vfio_user_write_multi {
+	uint64_t wr_cnt; /* in the reply: how many were done */
+	struct vfio_user_write_one wrs[];
+} VFIO_USER_PACKED;
+
 static_assert(sizeof(struct vfio_user_header) == 16, "vfio-user header");
 static_assert(sizeof(struct vfio_user_version) == 4, "VERSION");
 static_assert(sizeof(struct vfio_user_dma_map) == 32, "DMA_MAP");
@@ -125,5 +139,7 @@ static_assert(sizeof(struct vfio_user_region_info) == 32, "DEVICE_GET_REGION_INF
 static_assert(sizeof(struct vfio_user_irq_info) == 16, "DEVICE_GET_IRQ_INFO");
 static_assert(sizeof(struct vfio_user_irq_set) == 20, "DEVICE_SET_IRQS");
 static_assert(sizeof(struct vfio_user_region_access) == 16, "REGION_READ, REGION_WRITE");
+static_assert(sizeof(struct vfio_user_write_one) == 24, "REGION_WRITE_MULTI, one write");
+static_assert(sizeof(struct vfio_user_write_multi) == 8, "REGION_WRITE_MULTI");
 
 #endif

@@ -104,6 +104,17 @@ static void put_number(char *out, size_t *len, const char *name, uint64_t value)
 				 out[*len - 1] == '{' ? "" : ",", name, value);
 }
 
+void vfio_user_caps_terms(const struct vfio_user_caps *caps, struct vfio_user_terms *terms)
+{
+	uint64_t fds = caps->has_max_msg_fds ? caps->max_msg_fds : VFIO_USER_DEFAULT_MSG_FDS;
+	uint64_t xfer = caps->has_max_data_xfer_size ? caps->max_data_xfer_size
+						     : VFIO_USER_DEFAULT_XFER_SIZE;
+
+	terms->max_msg_fds = (uint32_t)min_u64(fds, VFIO_USER_MAX_MSG_FDS);
+	terms->max_xfer = (uint32_t)min_u64(xfer, VFIO_USER_MAX_XFER);
+	terms->write_multiple = caps->write_multiple;
+}
+
 int vfio_user_caps_reply(const struct vfio_user_caps *caps, char out[VFIO_USER_CAPS_REPLY_MAX])
 {
 	uint64_t pgsizes = caps->pgsizes & ~(uint64_t)(VFIO_USER_DMA_PAGE_SIZE - 1);
@@ -122,6 +133,10 @@ int vfio_user_caps_reply(const struct vfio_user_caps *caps, char out[VFIO_USER_C
 			   min_u64(caps->max_dma_maps, VFIO_USER_MAX_DMA_MAPS));
 	if (caps->has_pgsizes)
 		put_number(out, &len, "pgsizes", pgsizes);
+	if (caps->write_multiple)
+		len += (size_t)snprintf(out + len, VFIO_USER_CAPS_REPLY_MAX - len,
+					"%s\"write_multiple\":true",
+					out[len - 1] == '{' ? "" : ",");
 	len += (size_t)snprintf(out + len, VFIO_USER_CAPS_REPLY_MAX - len, "}}");
 	return (int)len + 1;
 }

@@ -25,7 +25,8 @@ def test_version_of_qemu(rng):
 
 
 def test_capabilities_are_a_subset_of_those_proposed(rng):
-    for name in ("pgsizes", "max_msg_fds", "max_dma_maps", "max_data_xfer_size"):
+    for name in ("pgsizes", "max_msg_fds", "max_dma_maps", "max_data_xfer_size",
+                 "write_multiple"):
         with rng.client(caps={name: QEMU_CAPS[name]}) as client:
             assert set(client.caps) == {name}
         rng.idle()
@@ -37,14 +38,35 @@ def test_capabilities_are_a_subset_of_those_proposed(rng):
 def test_nothing_that_is_not_there_is_promised(rng):
     with rng.client(caps=dict(QEMU_CAPS, twin_socket={"supported": True}, unknown=[1])) as client:
         assert "twin_socket" not in client.caps and "unknown" not in client.caps
-        # With write_multiple in the reply QEMU sends REGION_WRITE_MULTI.
-        if not client.caps.get("write_multiple"):
-            assert refused(client.command, vfio_user.REGION_WRITE_MULTI, bytes(32)) == "ENOTSUP"
+        assert client.caps["write_multiple"] is True
 
 
 def test_limits_are_the_lower_of_both(rng):
     with rng.client(caps={"max_dma_maps": 5, "max_data_xfer_size": 512}) as client:
         assert client.caps == {"max_dma_maps": 5, "max_data_xfer_size": 512}
+
+
+def test_write_multiple_is_for_those_who_offer_it(rng):
+    for caps in ({}, {"write_multiple": False}):
+        with rng.client(caps=caps) as client:
+            assert client.caps == {}
+            write = [(vfio_user.CONFIG, 0x3C, b"\7")]
+            assert refused(client.write_multi, write) == "ENOTSUP"
+            assert client.config_read(0x3C, 1) == 0
+        rng.idle()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 64])
+def test_a_client_that_takes_little_data(rng, size):
+    """count must not exceed the max_data_xfer_size that was agreed on."""
+    with rng.client(caps={"max_data_xfer_size": size}) as client:
+        assert client.caps == {"max_data_xfer_size": size}
+        if size:
+            assert len(client.read(vfio_user.CONFIG, 0, size)) == size
+            client.write(vfio_user.CONFIG, 0, bytes(size))
+        assert refused(client.read, vfio_user.CONFIG, 0, size + 1) == "EINVAL"
+        assert refused(client.write, vfio_user.CONFIG, 0, bytes(size + 1)) == "EINVAL"
+        assert client.device_info()["num_regions"] >= 9
 
 
 def test_version_data_is_optional(rng):

@@ -78,6 +78,13 @@ def message(command, payload=b"", flags=0, ident=1, size=None, error=0):
     return HEADER.pack(ident, command, size, flags, error) + payload
 
 
+def write_multi(writes, count=None):
+    """The payload of REGION_WRITE_MULTI; `count` puts a lie into it."""
+    entries = [struct.pack("<QII8s", offset, region, len(data), data)
+               for region, offset, data in writes]
+    return struct.pack("<Q", len(writes) if count is None else count) + b"".join(entries)
+
+
 class Client:
     """One connection. caps: what VERSION offers; None: no VERSION is sent."""
 
@@ -212,6 +219,14 @@ class Client:
             return
         payload = self.command(REGION_WRITE, request)
         assert struct.unpack("<QII", payload) == (offset, region, len(data))
+
+    def write_multi(self, writes, posted=False):
+        """writes: (region, offset, data) each; how many the server says were done."""
+        request = write_multi(writes)
+        if posted:
+            self.send(REGION_WRITE_MULTI, request, flags=NO_REPLY)
+            return None
+        return struct.unpack("<Q", self.command(REGION_WRITE_MULTI, request))[0]
 
     def reset(self):
         assert self.command(RESET) == b""

@@ -117,6 +117,7 @@ static void test_commands(void **state)
 		VFIO_USER_REGION_READ,
 		VFIO_USER_REGION_WRITE,
 		VFIO_USER_DEVICE_RESET,
+		VFIO_USER_REGION_WRITE_MULTI,
 	};
 	struct vfio_user_request req;
 	uint32_t mask = 0;
@@ -247,12 +248,46 @@ static void test_version_reply(void **state)
 	len = vfio_user_caps_reply(&caps, out);
 	assert_int_equal(len, strlen(out) + 1);
 	assert_non_null(strstr(out, "\"pgsizes\":18446744073709547520"));
+	caps.write_multiple = true;
+	assert_true(vfio_user_caps_reply(&caps, out) > 0);
+	assert_non_null(strstr(out, "\"pgsizes\":18446744073709547520,\"write_multiple\":true}}"));
+	caps.write_multiple = false;
 	caps.max_dma_maps = 7;
 	caps.pgsizes = 2048;
 	assert_int_equal(vfio_user_caps_reply(&caps, out), -ENOTSUP);
 	caps.pgsizes = 2048 | 4096;
 	assert_true(vfio_user_caps_reply(&caps, out) > 0);
 	assert_non_null(strstr(out, "\"max_dma_maps\":7,\"pgsizes\":4096}"));
+}
+
+static void test_terms(void **state)
+{
+	struct vfio_user_caps caps = { 0 };
+	struct vfio_user_terms terms;
+
+	(void)state;
+	/* What silence means is in the text, but no message of ours is larger than we make it. */
+	vfio_user_caps_terms(&caps, &terms);
+	assert_int_equal(terms.max_msg_fds, 1);
+	assert_int_equal(terms.max_xfer, VFIO_USER_MAX_XFER);
+	assert_false(terms.write_multiple);
+	caps = (struct vfio_user_caps){ .has_max_msg_fds = true,
+					.has_max_data_xfer_size = true,
+					.write_multiple = true };
+	vfio_user_caps_terms(&caps, &terms);
+	assert_int_equal(terms.max_msg_fds, 0);
+	assert_int_equal(terms.max_xfer, 0);
+	assert_true(terms.write_multiple);
+	caps.max_msg_fds = 7;
+	caps.max_data_xfer_size = 8;
+	vfio_user_caps_terms(&caps, &terms);
+	assert_int_equal(terms.max_msg_fds, 7);
+	assert_int_equal(terms.max_xfer, 8);
+	caps.max_msg_fds = UINT64_MAX;
+	caps.max_data_xfer_size = UINT64_MAX;
+	vfio_user_caps_terms(&caps, &terms);
+	assert_int_equal(terms.max_msg_fds, VFIO_USER_MAX_MSG_FDS);
+	assert_int_equal(terms.max_xfer, VFIO_USER_MAX_XFER);
 }
 
 static void test_dma_map(void **state)
@@ -482,6 +517,59 @@ static void test_access(void **state)
 	assert_int_equal(decode(rd, 0, "0123456789abcde", 15, 0, &req), -EINVAL);
 }
 
+static int decode_multi(const void *writes, uint64_t count, size_t len,
+			struct vfio_user_request *req)
+{
+	uint8_t payload[512];
+
+	memcpy(payload, &count, sizeof(count));
+	memcpy(payload + sizeof(count), writes, len);
+	return decode(VFIO_USER_REGION_WRITE_MULTI, 0, payload, sizeof(count) + len, 0, req);
+}
+
+static void test_write_multi(void **state)
+{
+	struct vfio_user_write_one w[3] = {
+		{ .offset = 0x1000, .region = 2, .count = 2, .data = "ab" },
+		{ .offset = UINT64_MAX - 7, .region = 7, .count = 8, .data = "cdefghi" },
+		{ .offset = UINT64_MAX, .region = UINT32_MAX, .count = 1 },
+	};
+	struct vfio_user_request req;
+	struct vfio_user_write one;
+
+	(void)state;
+	assert_int_equal(decode_multi(w, 3, sizeof(w), &req), 0);
+	assert_int_equal(req.multi.count, 3);
+	assert_int_equal(req.reply_max, 16 + 8);
+	for (uint32_t i = 0; i < 3; i++) {
+		vfio_user_decode_write(&req, i, &one);
+		assert_int_equal(one.region, w[i].region);
+		assert_int_equal(one.offset, w[i].offset);
+		assert_int_equal(one.count, w[i].count);
+		assert_memory_equal(one.data, w[i].data, one.count);
+	}
+	assert_int_equal(decode(VFIO_USER_REGION_WRITE_MULTI, 0, "1234567", 7, 0, &req), -EINVAL);
+	assert_int_equal(decode_multi(w, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_multi(w, 3, sizeof(w) - 1, &req), -EINVAL);
+	assert_int_equal(decode_multi(w, 2, sizeof(w), &req), -EINVAL);
+	assert_int_equal(decode_multi(w, 4, sizeof(w), &req), -EINVAL);
+	/* A count that comes out right only if it is multiplied in 64 bits. */
+	assert_int_equal(decode_multi(w, (1ull << 61) + 3, sizeof(w), &req), -EINVAL);
+	for (int i = 0; i < 3; i++) {
+		struct vfio_user_write_one bad[3];
+
+		memcpy(bad, w, sizeof(w));
+		bad[i].count = 0;
+		assert_int_equal(decode_multi(bad, 3, sizeof(bad), &req), -EINVAL);
+		bad[i].count = 9;
+		bad[i].offset = 0;
+		assert_int_equal(decode_multi(bad, 3, sizeof(bad), &req), -EINVAL);
+		bad[i].count = 2;
+		bad[i].offset = UINT64_MAX;
+		assert_int_equal(decode_multi(bad, 3, sizeof(bad), &req), -EINVAL);
+	}
+}
+
 /* Whatever the bytes are, decoding ends, and says yes only to sizes that fit. */
 static void test_random(void **state)
 {
@@ -512,11 +600,13 @@ int main(void)
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_version_garbage),
 		cmocka_unit_test(test_version_reply),
+		cmocka_unit_test(test_terms),
 		cmocka_unit_test(test_dma_map),
 		cmocka_unit_test(test_dma_unmap),
 		cmocka_unit_test(test_info),
 		cmocka_unit_test(test_irqs),
 		cmocka_unit_test(test_access),
+		cmocka_unit_test(test_write_multi),
 		cmocka_unit_test(test_random),
 	};
 

@@ -48,7 +48,6 @@ static void test_requests(void **state)
 
 	assert_int_equal(command(f, fd, VFIO_USER_DEVICE_RESET, NULL, 0), 0);
 	assert_int_equal(f->vdev->resets, 1);
-	assert_int_equal(command(f, fd, VFIO_USER_REGION_WRITE_MULTI, data, 8), -ENOTSUP);
 	assert_int_equal(command(f, fd, 999, data, 8), -ENOTSUP);
 	assert_int_equal(command(f, fd, VFIO_USER_VERSION, VERSION_DATA, sizeof(VERSION_DATA)),
 			 -EINVAL);
