@@ -219,10 +219,11 @@ int loop_step(struct loop *loop, int timeout_ms)
 
 	watchdog_sleep();
 	n = epoll_wait(loop->epfd, loop->ready, LOOP_BATCH, sleep_time(loop, timeout_ms));
-	if (n < 0 && errno != EINTR)
-		return -errno;
+	/* Still asleep: were this to count as waking up, the watchdog would wake us for ever. */
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
 	watchdog_wake();
-	loop->nready = n < 0 ? 0 : n;
+	loop->nready = n;
 	for (int i = 0; i < loop->nready; i++) {
 		struct loop_fd *lfd = loop->ready[i].data.ptr;
 
