@@ -3,9 +3,10 @@
  * Frames from one function to another through a PF's switch, against a Linux bridge with two TAPs:
  * the same generator, alternating rounds in one run. What counts is what arrives.
  *
- *   bench-switch SOCKET_A SOCKET_B MAC_A MAC_B [ROUNDS [SECONDS]]
+ *   bench-switch SOCKET_A SOCKET_B MAC_A MAC_B ROUNDS SECONDS
  *
- * Needs root for the bridge, which lives in a network namespace of this process. Prints JSON.
+ * Needs root for the bridge, which lives in a network namespace of this process. Values are frames
+ * a second.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,13 +20,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/measure.h"
 #include "bench/port.h"
 
-#define ROUNDS_MAX 64
-#define BURST      32
+#define BURST 32
 
 struct load {
 	const char *name;
@@ -33,24 +33,14 @@ struct load {
 	uint16_t mss; /* 0: no segmentation asked for */
 };
 
-struct result {
-	double pps[ROUNDS_MAX];
-	double bps[ROUNDS_MAX];
+/* Where a load is sent, and where it must arrive. */
+struct path {
+	const struct load *load;
+	struct port *from;
+	struct port *to;
+	const uint8_t *mac_from;
+	const uint8_t *mac_to;
 };
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static void die(const char *what, int err)
-{
-	fprintf(stderr, "bench-switch: %s: %s\n", what, strerror(err));
-	exit(1);
-}
 
 /* A TCP frame from A to B, so that it may be a segmentation frame. */
 static void make_frame(uint8_t *frame, const struct load *l, const uint8_t *from, const uint8_t *to,
@@ -109,28 +99,26 @@ static void teach(struct port *a, struct port *b, const uint8_t *mac_a, const ui
 	}
 }
 
-static void run(struct port *a, struct port *b, const struct load *l, const uint8_t *mac_a,
-		const uint8_t *mac_b, double seconds, double *pps, double *bps)
+static double run(void *ctx, double seconds)
 {
 	static uint8_t frame[66000];
+	struct path *p = ctx;
 	struct virtio_net_hdr hdr;
-	uint64_t frames = 0, bytes = 0, drained = 0;
-	double start, end;
+	uint64_t frames = 0, bytes = 0, start, now;
 
-	make_frame(frame, l, mac_a, mac_b, &hdr);
+	make_frame(frame, p->load, p->mac_from, p->mac_to, &hdr);
 	usleep(20000);
-	while (b->ops->receive(b, &drained))
+	while (p->to->ops->receive(p->to, &bytes))
 		;
-	start = now();
+	start = measure_now();
 	do {
 		for (int i = 0; i < 64; i++) {
-			a->ops->send(a, &hdr, frame, l->len, BURST);
-			frames += b->ops->receive(b, &bytes);
+			p->from->ops->send(p->from, &hdr, frame, p->load->len, BURST);
+			frames += p->to->ops->receive(p->to, &bytes);
 		}
-		end = now();
-	} while (end - start < seconds);
-	*pps = (double)frames / (end - start);
-	*bps = (double)bytes * 8 / (end - start);
+		now = measure_now();
+	} while ((double)(now - start) < seconds * 1e9);
+	return (double)frames * 1e9 / (double)(now - start);
 }
 
 static void interface_up(int s, const char *name)
@@ -139,10 +127,10 @@ static void interface_up(int s, const char *name)
 
 	strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
 	if (ioctl(s, SIOCGIFFLAGS, &ifr) < 0)
-		die(name, errno);
+		measure_die(name, errno);
 	ifr.ifr_flags |= IFF_UP;
 	if (ioctl(s, SIOCSIFFLAGS, &ifr) < 0)
-		die(name, errno);
+		measure_die(name, errno);
 }
 
 static void make_bridge(struct port **a, struct port **b)
@@ -152,47 +140,34 @@ static void make_bridge(struct port **a, struct port **b)
 	int s, err;
 
 	if (unshare(CLONE_NEWNET) < 0)
-		die("network namespace", errno);
+		measure_die("network namespace", errno);
 	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	err = port_open_tap(tap_a, a);
 	err = err ? err : port_open_tap(tap_b, b);
 	if (err)
-		die("TAP", -err);
+		measure_die("TAP", -err);
 	if (ioctl(s, SIOCBRADDBR, "br") < 0)
-		die("bridge", errno);
+		measure_die("bridge", errno);
 	for (int i = 0; i < 2; i++) {
 		struct ifreq tap = { 0 };
 
 		strcpy(tap.ifr_name, taps[i]);
 		if (ioctl(s, SIOCGIFINDEX, &tap) < 0)
-			die("TAP", errno);
+			measure_die("TAP", errno);
 		ifr.ifr_ifindex = tap.ifr_ifindex;
 		if (ioctl(s, SIOCBRADDIF, &ifr) < 0)
-			die("bridge", errno);
+			measure_die("bridge", errno);
 		interface_up(s, taps[i]);
 	}
 	interface_up(s, "br");
 	close(s);
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof(*v), compare);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
 static void parse_mac(const char *text, uint8_t *mac)
 {
 	if (sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3],
 		   &mac[4], &mac[5]) != 6)
-		die(text, EINVAL);
+		measure_die(text, EINVAL);
 }
 
 int main(int argc, char **argv)
@@ -200,53 +175,44 @@ int main(int argc, char **argv)
 	static const struct load loads[] = {
 		{ "64 bytes", 64, 0 },
 		{ "1514 bytes", 1514, 0 },
-		{ "64 KiB segmentation", 65226, 1448 },
+		{ "64 KiB", 65226, 1448 },
 	};
-	int rounds = argc > 5 ? atoi(argv[5]) : 5;
-	double seconds = argc > 6 ? atof(argv[6]) : 1;
+	static struct contender contenders[2 * sizeof(loads) / sizeof(loads[0])];
+	static struct path paths[sizeof(contenders) / sizeof(contenders[0])];
+	static char names[sizeof(contenders) / sizeof(contenders[0])][32];
+	const size_t n = sizeof(contenders) / sizeof(contenders[0]);
 	struct port *ours[2], *theirs[2];
+	unsigned int rounds;
+	double seconds;
 	uint8_t mac[2][6];
 	int err;
 
-	if (argc < 5 || rounds < 1 || rounds > ROUNDS_MAX) {
+	if (argc != 7) {
 		fprintf(stderr,
-			"usage: bench-switch SOCKET_A SOCKET_B MAC_A MAC_B [ROUNDS [SECONDS]]\n");
+			"usage: bench-switch SOCKET_A SOCKET_B MAC_A MAC_B ROUNDS SECONDS\n");
 		return 2;
 	}
+	measure_parse(argv[5], argv[6], &rounds, &seconds);
 	for (int i = 0; i < 2; i++) {
 		parse_mac(argv[3 + i], mac[i]);
 		err = port_open_function(argv[1 + i], &ours[i]);
 		if (err)
-			die(argv[1 + i], -err);
+			measure_die(argv[1 + i], -err);
 	}
 	make_bridge(&theirs[0], &theirs[1]);
 	teach(ours[0], ours[1], mac[0], mac[1]);
 	teach(theirs[0], theirs[1], mac[0], mac[1]);
-	printf("[");
-	for (size_t l = 0; l < sizeof(loads) / sizeof(loads[0]); l++) {
-		static struct result r[2];
+	for (size_t i = 0; i < n; i++) {
+		struct port **ports = i % 2 ? theirs : ours;
 
-		for (int i = 0; i < rounds; i++) {
-			run(ours[0], ours[1], &loads[l], mac[0], mac[1], seconds, &r[0].pps[i],
-			    &r[0].bps[i]);
-			run(theirs[0], theirs[1], &loads[l], mac[0], mac[1], seconds, &r[1].pps[i],
-			    &r[1].bps[i]);
-		}
-		for (int i = 0; i < 2; i++) {
-			median(r[i].pps, rounds);
-			median(r[i].bps, rounds);
-		}
-		printf("%s\n{\"load\": \"%s\", \"rounds\": %d, \"ridge_pps\": %.0f, "
-		       "\"bridge_pps\": %.0f, \"ridge_bps\": %.0f, \"bridge_bps\": %.0f, "
-		       "\"ridge_pps_min\": %.0f, \"ridge_pps_max\": %.0f, \"bridge_pps_min\": %.0f, "
-		       "\"bridge_pps_max\": %.0f, \"ratio\": %.2f}",
-		       l ? "," : "", loads[l].name, rounds, median(r[0].pps, rounds),
-		       median(r[1].pps, rounds), median(r[0].bps, rounds), median(r[1].bps, rounds),
-		       r[0].pps[0], r[0].pps[rounds - 1], r[1].pps[0], r[1].pps[rounds - 1],
-		       median(r[0].pps, rounds) / median(r[1].pps, rounds));
-		fflush(stdout);
+		paths[i] = (struct path){ &loads[i / 2], ports[0], ports[1], mac[0], mac[1] };
+		snprintf(names[i], sizeof(names[i]), "%s %s", i % 2 ? "bridge" : "ridge",
+			 loads[i / 2].name);
+		contenders[i].name = names[i];
+		contenders[i].run = run;
+		contenders[i].ctx = &paths[i];
 	}
-	printf("\n]\n");
+	measure(contenders, n, rounds, seconds);
 	for (int i = 0; i < 2; i++) {
 		ours[i]->ops->close(ours[i]);
 		theirs[i]->ops->close(theirs[i]);
