@@ -75,9 +75,13 @@ struct pci_function;
 struct pci_upstream_ops {
 	/* The address space for (rid, pasid), or NULL: every DMA access is refused then. */
 	struct iommu_space *(*dma)(struct pci_upstream *up, uint16_t rid, uint32_t pasid);
-	/* A memory write of 4 bytes that means an interrupt. */
-	void (*msi)(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data);
-	/* A function answers at its RID from now on (-EBUSY: another does), or does not any more. */
+	/*
+	 * A memory write of 4 bytes that means an interrupt. 0, or -EAGAIN: there is no way for it
+	 * now, so it stays pending, and pci_function_msix_flush() is called when there is.
+	 */
+	int (*msi)(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data);
+	/* A function answers at its RID from now on (-EBUSY: another does), or does not any more.
+	 */
 	int (*appeared)(struct pci_upstream *up, struct pci_function *fn);
 	void (*gone)(struct pci_upstream *up, struct pci_function *fn);
 };

@@ -115,7 +115,8 @@ void pci_function_add_pcie(struct pci_function *fn)
 	} body = { 0 }, mask = { 0 };
 
 	_Static_assert(sizeof(body) == 0x3c - 2, "PCI Express capability");
-	body.flags = htole16(2 | PCI_EXP_TYPE_ENDPOINT << 4);
+	/* Directly on the root bus, without a link. */
+	body.flags = htole16(2 | PCI_EXP_TYPE_RC_END << 4);
 	body.devcap = htole32(PCI_EXP_DEVCAP_FLR | PCI_EXP_DEVCAP_RBER);
 	/* Initiate FLR reads zero always; it is acted upon in pci_function_config_write(). */
 	mask.devctl = htole16(fn->is_vf ? 0
@@ -172,8 +173,9 @@ void pci_function_config_write(struct pci_function *fn, uint16_t offset, uint8_t
 		pci_function_reset(fn, NULL);
 		return;
 	}
+	/* The message control word may have changed, or bus mastering. */
 	if (fn->msix_cap)
-		pci_msix_config_written(fn);
+		pci_function_msix_flush(fn);
 	if (fn->ops->config_written)
 		fn->ops->config_written(fn, offset, len);
 }

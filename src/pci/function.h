@@ -104,7 +104,7 @@ void pci_function_destroy(struct pci_function *fn);
 uint16_t pci_function_add_cap(struct pci_function *fn, uint8_t id, const void *body,
 			      const void *writable, uint8_t len);
 
-/* The PCI Express capability: an endpoint that can do FLR (PCIe 7.5.3). */
+/* The PCI Express capability: a root complex integrated endpoint that can do FLR (PCIe 7.5.3). */
 void pci_function_add_pcie(struct pci_function *fn);
 /* MSI-X with table at offset 0 of the BAR and the pending bits behind it. */
 void pci_function_add_msix(struct pci_function *fn, uint16_t vectors, uint8_t bar);
@@ -130,6 +130,8 @@ bool pci_function_msix_enabled(const struct pci_function *fn);
 bool pci_function_bus_master(const struct pci_function *fn);
 /* Sends the vector's message now, or when it is unmasked. Nothing if MSI-X is off. */
 void pci_function_msix_send(struct pci_function *fn, uint16_t vector);
+/* Sends what is pending and not masked any more. */
+void pci_function_msix_flush(struct pci_function *fn);
 
 /* Little-endian fields of configuration space, for device code. */
 uint16_t pci_config_get16(const struct pci_function *fn, uint16_t offset);

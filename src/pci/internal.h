@@ -6,8 +6,6 @@
 #include "pci/function.h"
 
 void pci_msix_reset(struct pci_function *fn);
-/* The message control word may have changed: send what it no longer masks. */
-void pci_msix_config_written(struct pci_function *fn);
 void pci_msix_bar_read(struct pci_function *fn, uint64_t offset, void *data, uint8_t len);
 void pci_msix_bar_write(struct pci_function *fn, uint64_t offset, const void *data, uint8_t len);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* MSI-X: PCI 3.0, 6.8.2; PCIe 7.7.2. */
 #include <endian.h>
+#include <errno.h>
 #include <linux/pci_regs.h>
 #include <string.h>
 
@@ -74,10 +75,11 @@ void pci_function_msix_send(struct pci_function *fn, uint16_t vector)
 		return;
 	}
 	fn->state->msix_pending[vector / 64] &= ~bit;
-	fn->upstream->ops->msi(fn->upstream, fn->rid,
-			       (uint64_t)fn->state->msix[vector].address_high << 32 |
-				       fn->state->msix[vector].address_low,
-			       fn->state->msix[vector].data);
+	if (fn->upstream->ops->msi(fn->upstream, fn->rid,
+				   (uint64_t)fn->state->msix[vector].address_high << 32 |
+					   fn->state->msix[vector].address_low,
+				   fn->state->msix[vector].data) == -EAGAIN)
+		fn->state->msix_pending[vector / 64] |= bit;
 }
 
 static void send_pending(struct pci_function *fn, uint16_t vector)
@@ -86,7 +88,7 @@ static void send_pending(struct pci_function *fn, uint16_t vector)
 		pci_function_msix_send(fn, vector);
 }
 
-void pci_msix_config_written(struct pci_function *fn)
+void pci_function_msix_flush(struct pci_function *fn)
 {
 	for (uint16_t word = 0; word < (fn->msix_vectors + 63) / 64; word++) {
 		if (!fn->state->msix_pending[word])

@@ -164,20 +164,21 @@ static struct iommu_space *root_dma(struct pci_upstream *up, uint16_t rid, uint3
 	return iommu_space_find(root->iommu, rid, pasid);
 }
 
-static void root_msi(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data)
+static int root_msi(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data)
 {
 	struct pci_root *root = container_of(up, struct pci_root, upstream);
 	struct pci_port *port = root->ports[rid];
 	uint64_t one = 1;
 
 	if (!port || address != MSI_ADDRESS || data >= PCI_MSIX_MAX || port->eventfd[data] < 0)
-		return;
+		return 0;
 	/*
 	 * EAGAIN: the counter is full, so the event is pending. EINTR: whoever owns the other end
 	 * made it block, and the watchdog ended that; it gets no more.
 	 */
 	if (write(port->eventfd[data], &one, sizeof(one)) < 0 && errno != EAGAIN)
 		port->eventfd[data] = -1;
+	return 0;
 }
 
 static int root_appeared(struct pci_upstream *up, struct pci_function *fn)

@@ -199,7 +199,8 @@ static void test_the_capability_list_is_well_formed_and_stays_so(void **state)
 			set_cfg(f, at, 4, 0xffffffff);
 	check_caps(f);
 	exp = find_cap(f, PCI_CAP_ID_EXP);
-	assert_int_equal(cfg(f, (uint16_t)(exp + PCI_EXP_FLAGS), 2), 0x0002); /* endpoint, v2 */
+	assert_int_equal(cfg(f, (uint16_t)(exp + PCI_EXP_FLAGS), 2),
+			 0x0092); /* root complex integrated endpoint, v2 */
 	assert_true(cfg(f, (uint16_t)(exp + PCI_EXP_DEVCAP), 4) & PCI_EXP_DEVCAP_FLR);
 }
 

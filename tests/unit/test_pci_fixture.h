@@ -43,6 +43,7 @@ struct fixture {
 		uint32_t data;
 	} msi; /* the last one */
 	int msis;
+	int msi_result; /* what the upstream says to the next */
 };
 
 static inline struct fixture *of(struct pci_function *fn)
@@ -87,7 +88,7 @@ static inline void fx_waited(struct pci_reset *reset)
 	container_of(reset, struct fixture, wait)->waited++;
 }
 
-static inline void fx_msi(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data)
+static inline int fx_msi(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data)
 {
 	struct fixture *f = container_of(up, struct fixture, upstream);
 
@@ -95,6 +96,7 @@ static inline void fx_msi(struct pci_upstream *up, uint16_t rid, uint64_t addres
 	f->msi.address = address;
 	f->msi.data = data;
 	f->msis++;
+	return f->msi_result;
 }
 
 static inline int setup_function(void **state, bool is_vf)

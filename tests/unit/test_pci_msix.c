@@ -221,6 +221,26 @@ static void test_a_reset_forgets_the_table_and_what_was_pending(void **state)
 	assert_int_equal(f->msis, 0);
 }
 
+/* A message that has no way stays pending until somebody says that it has one. */
+static void test_a_message_without_a_way_stays_pending(void **state)
+{
+	struct fixture *f = *state;
+
+	enable(f);
+	f->msi_result = -EAGAIN;
+	pci_function_msix_send(&f->fn, 1);
+	assert_int_equal(f->msis, 1);
+	assert_int_equal(bar_read(f, PBA_AT, 8), 1 << 1);
+	pci_function_msix_flush(&f->fn);
+	assert_int_equal(f->msis, 2);
+	assert_int_equal(bar_read(f, PBA_AT, 8), 1 << 1);
+	f->msi_result = 0;
+	pci_function_msix_flush(&f->fn);
+	pci_function_msix_flush(&f->fn);
+	assert_int_equal(f->msis, 3);
+	assert_int_equal(bar_read(f, PBA_AT, 8), 0);
+}
+
 /* PCIe 7.7.2: whole dwords and quadwords; reserved bits and pending bits can't be written. */
 static void test_what_cannot_be_written_in_the_table(void **state)
 {
@@ -263,6 +283,7 @@ int main(void)
 		TEST(test_without_bus_mastering_messages_wait),
 		TEST(test_a_reset_forgets_the_table_and_what_was_pending),
 		TEST(test_what_cannot_be_written_in_the_table),
+		TEST(test_a_message_without_a_way_stays_pending),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
