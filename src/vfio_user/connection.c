@@ -18,6 +18,7 @@
  */
 #include "vfio_user/internal.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,7 @@ void connection_close(struct connection *conn)
 	loop_timer_cancel(&conn->timer);
 	loop_work_cancel(&conn->work);
 	loop_work_cancel(&conn->multi_work);
+	loop_work_cancel(&conn->out_work);
 	fd_close_all(conn->fds, conn->nfds);
 	conn->nfds = 0;
 	fd_close(&conn->fd);
@@ -140,6 +142,65 @@ static void connection_flush(struct connection *conn)
 		connection_set_events(conn, EPOLLOUT);
 }
 
+static void tx_rewind(struct connection *conn)
+{
+	if (conn->tx_off == conn->tx_len) {
+		conn->tx_off = 0;
+		conn->tx_len = 0;
+	}
+}
+
+static void connection_out(struct loop_work *work)
+{
+	struct connection *conn = container_of(work, struct connection, out_work);
+
+	connection_enter(conn);
+	if (!conn->tx_full)
+		connection_flush(conn);
+	if (connection_open(conn) && conn->out_refused && !conn->tx_full && !conn->reading) {
+		conn->out_refused = false;
+		conn->srv->room(conn->srv->room_ctx);
+	}
+	connection_leave(conn);
+}
+
+static void connection_out_later(struct connection *conn)
+{
+	loop_work_queue(conn->srv->loop, &conn->out_work, connection_out);
+}
+
+int connection_message_out(struct connection *conn, uint64_t address, uint32_t data)
+{
+	struct {
+		struct vfio_user_header h;
+		struct vfio_user_dma_access access;
+		uint32_t data;
+	} VFIO_USER_PACKED m = {
+		.h = {
+			.command = VFIO_USER_DMA_WRITE,
+			.size = sizeof(m),
+			.flags = VFIO_USER_TYPE_COMMAND | VFIO_USER_FLAG_NO_REPLY,
+		},
+		.access = { .address = address, .count = sizeof(m.data) },
+		.data = htole32(data),
+	};
+
+	/* What is read goes where this would; the reply to a write needs its room. */
+	if (!conn->reading)
+		tx_rewind(conn);
+	if (conn->reading || conn->tx_full ||
+	    CONNECTION_TX_SIZE - conn->tx_len < sizeof(m) + CONNECTION_TX_REPLY) {
+		conn->out_refused = conn->srv->room != NULL;
+		connection_out_later(conn);
+		return -EAGAIN;
+	}
+	m.h.id = conn->out_id++;
+	memcpy(conn->tx + conn->tx_len, &m, sizeof(m));
+	conn->tx_len += sizeof(m);
+	connection_out_later(conn);
+	return 0;
+}
+
 /* Room in tx for the reply to a request; false if the client must read first. */
 static bool connection_make_room(struct connection *conn, size_t size)
 {
@@ -147,10 +208,7 @@ static bool connection_make_room(struct connection *conn, size_t size)
 		connection_flush(conn);
 	if (!connection_open(conn) || conn->tx_full)
 		return false;
-	if (conn->tx_off == conn->tx_len) {
-		conn->tx_off = 0;
-		conn->tx_len = 0;
-	}
+	tx_rewind(conn);
 	return true;
 }
 
@@ -399,6 +457,8 @@ void connection_resume(struct connection *conn)
 	/* Not from here: this is the device's callback, and it may be deep in the device. */
 	if (connection_ready(conn) && conn->rx_off < conn->rx_len)
 		connection_run_again(conn);
+	if (connection_open(conn) && conn->out_refused)
+		connection_out_later(conn);
 	connection_leave(conn);
 }
 
@@ -413,6 +473,8 @@ static void connection_event_waiting(struct connection *conn, uint32_t events)
 		connection_flush(conn);
 		if (connection_open(conn) && !conn->tx_full)
 			connection_set_events(conn, EPOLLIN);
+		if (connection_open(conn) && !conn->tx_full && conn->out_refused)
+			connection_out_later(conn);
 		connection_run(conn, false);
 	}
 }

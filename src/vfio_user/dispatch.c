@@ -177,6 +177,7 @@ static void complete(struct connection *conn, int result)
 	const struct vfio_user_request *req = &conn->req;
 
 	loop_timer_cancel(&conn->timer);
+	conn->reading = false;
 	if (result == -ETIMEDOUT) {
 		/* What should have stopped did not: its user must not go on as if it had. */
 		server_drop(conn->srv, LOG_WARNING, "the device did not finish in time");
@@ -201,6 +202,7 @@ static void wait_done(struct vfio_wait *wait, int result)
 static int do_access(struct connection *conn, const struct vfio_user_request *req)
 {
 	bool write = req->command == VFIO_USER_REGION_WRITE;
+	int err;
 
 	if (req->access.count > conn->terms.max_xfer)
 		return -EINVAL;
@@ -213,7 +215,10 @@ static int do_access(struct connection *conn, const struct vfio_user_request *re
 			      : reply_payload(conn) + sizeof(struct vfio_user_region_access),
 		.done = access_done,
 	};
-	return vfio_device_access(conn->srv->vdev, &conn->access);
+	conn->reading = !write;
+	err = vfio_device_access(conn->srv->vdev, &conn->access);
+	conn->reading = !write && err == -EINPROGRESS;
+	return err;
 }
 
 static void multi_step_done(struct vfio_access *access, int result);

@@ -25,6 +25,9 @@
 #define CONNECTION_RX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
 #define CONNECTION_TX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
 
+/* The longest reply to any request but a read. */
+#define CONNECTION_TX_REPLY 1024u
+
 struct connection {
 	struct vfio_user_server *srv;
 	struct loop_fd lfd; /* .fd -1 once closed */
@@ -52,10 +55,16 @@ struct connection {
 	size_t tx_len;
 	bool tx_full; /* the socket took no more */
 
+	/* Commands of our own, all without reply: DMA_WRITEs of messages. */
+	uint16_t out_id;
+	bool out_refused;          /* one was told to try again */
+	struct loop_work out_work; /* sends them, or says that there is room */
+
 	/* The request that the device is working on. */
 	bool busy;
 	struct vfio_user_request req;
-	struct vfio_access access; /* .data of a read points into tx, behind tx_len */
+	struct vfio_access access; /* .data of a read points into tx, behind tx_len ... */
+	bool reading;              /* ... and that is in use */
 	struct vfio_wait wait;
 	uint32_t multi_done; /* writes of a REGION_WRITE_MULTI */
 	struct loop_work multi_work;
@@ -98,6 +107,8 @@ struct vfio_user_server {
 	struct refusal refusals[SERVER_REFUSALS];
 	void (*changed)(void *ctx); /* may be NULL */
 	void *changed_ctx;
+	void (*room)(void *ctx); /* may be NULL */
+	void *room_ctx;
 };
 
 /* server.c */
@@ -134,6 +145,9 @@ void connection_reply_done(struct connection *conn, const struct vfio_user_reque
 			   size_t payload);
 void connection_reply_error(struct connection *conn, const struct vfio_user_request *req,
 			    int error);
+
+/* Queues a DMA_WRITE of 4 bytes. 0 or -EAGAIN, as vfio_user_server_message() has it. */
+int connection_message_out(struct connection *conn, uint64_t address, uint32_t data);
 
 /* The device finished the request that made the connection busy; its reply is queued. */
 void connection_resume(struct connection *conn);

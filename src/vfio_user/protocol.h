@@ -130,6 +130,12 @@ struct vfio_user_write_multi {
 	struct vfio_user_write_one wrs[];
 } VFIO_USER_PACKED;
 
+struct vfio_user_dma_access {
+	uint64_t address;
+	uint64_t count;
+	uint8_t data[]; /* WRITE command, READ reply: count bytes */
+} VFIO_USER_PACKED;
+
 static_assert(sizeof(struct vfio_user_header) == 16, "vfio-user header");
 static_assert(sizeof(struct vfio_user_version) == 4, "VERSION");
 static_assert(sizeof(struct vfio_user_dma_map) == 32, "DMA_MAP");
@@ -141,5 +147,6 @@ static_assert(sizeof(struct vfio_user_irq_set) == 20, "DEVICE_SET_IRQS");
 static_assert(sizeof(struct vfio_user_region_access) == 16, "REGION_READ, REGION_WRITE");
 static_assert(sizeof(struct vfio_user_write_one) == 24, "REGION_WRITE_MULTI, one write");
 static_assert(sizeof(struct vfio_user_write_multi) == 8, "REGION_WRITE_MULTI");
+static_assert(sizeof(struct vfio_user_dma_access) == 16, "DMA_READ, DMA_WRITE");
 
 #endif

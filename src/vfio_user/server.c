@@ -247,6 +247,19 @@ void vfio_user_server_watch(struct vfio_user_server *srv, void (*changed)(void *
 	srv->changed_ctx = ctx;
 }
 
+void vfio_user_server_watch_room(struct vfio_user_server *srv, void (*room)(void *ctx), void *ctx)
+{
+	srv->room = room;
+	srv->room_ctx = ctx;
+}
+
+int vfio_user_server_message(struct vfio_user_server *srv, uint64_t address, uint32_t data)
+{
+	if (srv->state != VFIO_USER_CONNECTED || !srv->conn->negotiated)
+		return -ENOTCONN;
+	return connection_message_out(srv->conn, address, data);
+}
+
 void vfio_user_server_free(struct vfio_user_server *srv)
 {
 	if (!srv)

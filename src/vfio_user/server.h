@@ -46,6 +46,14 @@ int vfio_user_server_new(struct loop *loop, const char *name, int listen_fd,
  */
 void vfio_user_server_watch(struct vfio_user_server *srv, void (*changed)(void *ctx), void *ctx);
 
+/*
+ * Has the VMM write 4 bytes to an address of its guest (DMA_WRITE, no reply wanted): a message
+ * signalled interrupt. Returns 0, -ENOTCONN without a VMM, or -EAGAIN when it cannot be queued now;
+ * then room(ctx), if one was given, is called from the loop once it may be tried again.
+ */
+int vfio_user_server_message(struct vfio_user_server *srv, uint64_t address, uint32_t data);
+void vfio_user_server_watch_room(struct vfio_user_server *srv, void (*room)(void *ctx), void *ctx);
+
 /* Only in LISTENING, or when the device is being given up (DRAINING is abandoned). */
 void vfio_user_server_free(struct vfio_user_server *srv);
 
