@@ -77,6 +77,12 @@ int ridge_call(struct ridge *r, const char *method, const char *params, char **r
 /* Functions. keys may be NULL. Results are objects that describe the function, but where said. */
 int ridge_create(struct ridge *r, const char *type, const char *name, const struct ridge_pair *keys,
 		 char **result);
+/*
+ * Many functions, all or none of them: functions is the text of a JSON array of objects, each what
+ * function.create takes. The result is an array of objects that describe them, in the same order.
+ * After a failure ridge_error_data() has the index of the one that it is about.
+ */
+int ridge_create_batch(struct ridge *r, const char *functions, char **result);
 /* names ends with NULL. force: although a VMM is attached. The result says which were destroyed. */
 int ridge_destroy(struct ridge *r, const char *const *names, int force, char **result);
 int ridge_show(struct ridge *r, const char *name, char **result);

@@ -4,7 +4,8 @@
  * show its result to people; with -j the result is shown as it is.
  *
  *   ridge.c   options and help
- *   verbs.c   each verb: arguments to params, the call, the result; stats.c, monitor.c likewise
+ *   verbs.c   each verb: arguments to params, the call, the result; stats.c, batch.c, monitor.c
+ *             likewise
  *   client.c  the call, by libridge (include/ridge.h)
  *   output.c  tables, objects, errors
  */

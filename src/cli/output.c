@@ -40,6 +40,16 @@ void output_table(struct json_object *array, const struct column *columns, unsig
 			       c + 1 < n ? "  " : "\n");
 }
 
+void output_made(struct json_object *function)
+{
+	struct json_object *socket = NULL;
+
+	json_object_object_get_ex(function, "socket", &socket);
+	printf("%s: %s %s on %s, driver %s%s%s\n", cell(function, "name"), cell(function, "type"),
+	       cell(function, "rid"), cell(function, "pf"), cell(function, "driver"),
+	       socket ? ", socket " : "", socket ? json_object_get_string(socket) : "");
+}
+
 static bool all_zero(struct json_object *counters)
 {
 	json_object_object_foreach(counters, key, value)

@@ -21,6 +21,9 @@ void output_table(struct json_object *array, const struct column *columns, unsig
  */
 void output_object(struct json_object *object);
 
+/* A line that says which function was made. */
+void output_made(struct json_object *function);
+
 void output_json(struct json_object *value);
 
 /* {"error": {"code", "message", "errno", ...}} on standard output. */

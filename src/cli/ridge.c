@@ -9,9 +9,13 @@
 #include "cli/verbs.h"
 
 static const struct argp_option option_table[] = {
-	{ "json", 'j', NULL, 0, NULL, 0 },    { "runtime-dir", 'd', "DIR", 0, NULL, 0 },
-	{ "force", 'f', NULL, 0, NULL, 0 },   { "help", 'h', NULL, 0, NULL, 0 },
-	{ "version", 'V', NULL, 0, NULL, 0 }, { 0 },
+	{ "json", 'j', NULL, 0, NULL, 0 },
+	{ "runtime-dir", 'd', "DIR", 0, NULL, 0 },
+	{ "force", 'f', NULL, 0, NULL, 0 },
+	{ "batch", 'b', "FILE", 0, NULL, 0 },
+	{ "help", 'h', NULL, 0, NULL, 0 },
+	{ "version", 'V', NULL, 0, NULL, 0 },
+	{ 0 },
 };
 
 struct input {
@@ -35,6 +39,9 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'f':
 		in->cmd.force = true;
+		return 0;
+	case 'b':
+		in->cmd.batch = arg;
 		return 0;
 	case 'h':
 		in->cmd.help = true;
@@ -188,7 +195,11 @@ static int run_verb(struct input *in)
 		return usage_error(cmd, in->words[0], "there is no such verb", NULL);
 	cmd->argv = in->words + used;
 	cmd->argc = in->nwords - used;
-	if (cmd->argc < v->min)
+	if (cmd->batch && !v->takes_batch)
+		return usage_error(cmd, v->name, "it takes no --batch", v);
+	if (cmd->batch && cmd->argc)
+		return usage_error(cmd, v->name, "--batch takes all from its file", v);
+	if (!cmd->batch && cmd->argc < v->min)
 		return usage_error(cmd, v->name, "too few arguments", v);
 	if (v->max >= 0 && cmd->argc > v->max)
 		return usage_error(cmd, v->name, "too many arguments", v);

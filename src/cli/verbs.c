@@ -20,8 +20,7 @@ static void add_string(struct json_object *object, const char *key, const char *
 	json_object_object_add(object, key, json_object_new_string(value));
 }
 
-/* Files are opened by ridged, which has a working directory of its own. */
-static void add_path(struct json_object *object, const char *key, const char *value)
+void add_path(struct json_object *object, const char *key, const char *value)
 {
 	char cwd[PATH_MAX], *path;
 
@@ -84,9 +83,12 @@ static const char *member(struct json_object *object, const char *name)
 
 static int run_create(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
+	struct json_object *params, *result = NULL;
 	char what[192];
 
+	if (cmd->batch)
+		return run_create_batch(cmd, f);
+	params = json_object_new_object();
 	add_string(params, "type", cmd->argv[0]);
 	add_string(params, "name", cmd->argv[1]);
 	snprintf(what, sizeof(what), "create %s %s", cmd->argv[0], cmd->argv[1]);
@@ -97,10 +99,7 @@ static int run_create(const struct command *cmd, struct failure *f)
 	if (call(cmd, "function.create", params, &result, f))
 		return -1;
 	if (!cmd->json)
-		printf("%s: %s %s on %s, driver %s%s%s\n", member(result, "name"),
-		       member(result, "type"), member(result, "rid"), member(result, "pf"),
-		       member(result, "driver"), member(result, "socket") ? ", socket " : "",
-		       member(result, "socket") ? member(result, "socket") : "");
+		output_made(result);
 	json_object_put(result);
 	return 0;
 }
@@ -319,7 +318,8 @@ static int run_debug_fault(const struct command *cmd, struct failure *f)
 #endif
 
 const struct verb verb_table[] = {
-	{ "create", "TYPE NAME [ KEY=VALUE ... ]", "make a function and attach it to a driver",
+	{ "create", "{ TYPE NAME [ KEY=VALUE ... ] | --batch FILE }",
+	  "make a function and attach it to a driver, or many at once",
 	  "TYPE    blk  a disk: image=PATH\n"
 	  "        net  a network interface\n"
 	  "        rng  random numbers\n"
@@ -353,18 +353,23 @@ const struct verb verb_table[] = {
 	  "  legacy=auto|only    only: hide the modern interface, so that any guest uses the old\n"
 	  "\n"
 	  "Booleans are true or false; sizes take K, M, G. Creating what exists with the same\n"
-	  "parameters succeeds and changes nothing.\n",
-	  2, -1, false, run_create },
+	  "parameters succeeds and changes nothing.\n"
+	  "\n"
+	  "--batch FILE makes all functions of a JSON array of objects, or none of them, as in\n"
+	  "  [{\"type\": \"blk\", \"name\": \"disk0\", \"image\": \"disk0.img\", \"queues\": 2},\n"
+	  "   {\"type\": \"net\", \"name\": \"net0\"}]\n"
+	  "FILE - is standard input. Errors count the entries from 0.\n",
+	  2, -1, false, true, run_create },
 	{ "destroy", "NAME ... [ --force ]", "end functions",
 	  "  --force    although a VMM is connected; its guest loses the device\n", 1, -1, true,
-	  run_destroy },
-	{ "list", "", "list functions", NULL, 0, 0, false, run_list },
+	  false, run_destroy },
+	{ "list", "", "list functions", NULL, 0, 0, false, false, run_list },
 	{ "show", "NAME", "show all about a function; counters that are 0 are left out", NULL, 1, 1,
-	  false, run_show },
+	  false, false, run_show },
 	{ "bind", "NAME DRIVER", "attach a function to another driver",
 	  "DRIVER is vfio-pci, virtio-vfio-pci or none. When the new driver refuses, the function\n"
 	  "stays with the old one.\n",
-	  2, 2, false, run_bind },
+	  2, 2, false, false, run_bind },
 	{ "set", "NAME KEY=VALUE ...", "change a function while it is in use",
 	  "Keys for blk:\n"
 	  "  size=BYTES|image    the disk's size: so many bytes (K, M, G) of an image that has grown,\n"
@@ -373,30 +378,32 @@ const struct verb verb_table[] = {
 	  "  link=up|down\n"
 	  "\n"
 	  "All are checked before anything is changed.\n",
-	  2, -1, false, run_set },
+	  2, -1, false, false, run_set },
 	{ "stats", "[ NAME ... ]", "show what functions and their PFs have counted",
 	  "Columns that are 0 for all are left out; -j shows every counter by itself. ACCESSES are\n"
 	  "those of the VMM to configuration space and BARs, ADMIN the commands that the driver gave\n"
 	  "to the PF, DROPS frames of net with the reasons.\n",
-	  0, -1, false, run_stats },
+	  0, -1, false, false, run_stats },
 	{ "monitor", "", "print what happens, as it happens",
 	  "A line for each event until it is interrupted, or ridged ends; with -j an object in a line.\n"
 	  "Events are function.created, destroyed, bound, set, attached, detached and faulted, and\n"
 	  "pf.added, removed and died.\n",
-	  0, 0, false, run_monitor },
+	  0, 0, false, false, run_monitor },
 	{ "pf add", "NAME type=TYPE [ KEY=VALUE ... ]", "start a PF, whose slots functions take",
 	  "  type=TYPE          blk, net or rng\n"
 	  "  max_vfs=N          number of slots, 1 to 4094 (default 255)\n"
 	  "  uplink=tap:IFNAME  net: a TAP that the PF's switch is connected to\n",
-	  1, -1, false, run_pf_add },
-	{ "pf list", "", "list PFs", NULL, 0, 0, false, run_pf_list },
-	{ "pf remove", "NAME", "end a PF that has no functions", NULL, 1, 1, false, run_pf_remove },
+	  1, -1, false, false, run_pf_add },
+	{ "pf list", "", "list PFs", NULL, 0, 0, false, false, run_pf_list },
+	{ "pf remove", "NAME", "end a PF that has no functions", NULL, 1, 1, false, false,
+	  run_pf_remove },
 	{ "qemu-args", "NAME", "print the QEMU arguments that plug a function in",
-	  "As in: qemu-system-x86_64 ... $(ridge qemu-args disk0)\n", 1, 1, false, run_qemu_args },
-	{ "shutdown", "", "end all functions, all PFs and ridged", NULL, 0, 0, false,
+	  "As in: qemu-system-x86_64 ... $(ridge qemu-args disk0)\n", 1, 1, false, false,
+	  run_qemu_args },
+	{ "shutdown", "", "end all functions, all PFs and ridged", NULL, 0, 0, false, false,
 	  run_shutdown },
 #ifdef RIDGE_FAULTS
-	{ "debug fault", "NAME KIND VALUE", NULL, NULL, 3, 3, false, run_debug_fault },
+	{ "debug fault", "NAME KIND VALUE", NULL, NULL, 3, 3, false, false, run_debug_fault },
 #endif
 };
 

@@ -15,7 +15,8 @@ struct command {
 	bool json;
 	bool force;
 	bool help;
-	int argc; /* what follows the verb */
+	const char *batch; /* --batch's file; NULL: not given */
+	int argc;          /* what follows the verb */
 	char **argv;
 };
 
@@ -26,6 +27,7 @@ struct verb {
 	const char *help;  /* more lines, or NULL */
 	int min, max;      /* number of arguments; max -1: any */
 	bool takes_force;
+	bool takes_batch; /* instead of arguments */
 	/* Writes the result to standard output. Returns 0, or -1 with f set. */
 	int (*run)(const struct command *cmd, struct failure *f);
 };
@@ -33,8 +35,12 @@ struct verb {
 extern const struct verb verb_table[];
 extern const unsigned verb_count;
 
-/* stats.c, monitor.c */
+/* Files are opened by ridged, which has a working directory of its own. */
+void add_path(struct json_object *object, const char *key, const char *value);
+
+/* stats.c, batch.c, monitor.c */
 int run_stats(const struct command *cmd, struct failure *f);
+int run_create_batch(const struct command *cmd, struct failure *f);
 int run_monitor(const struct command *cmd, struct failure *f);
 
 #endif

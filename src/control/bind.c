@@ -43,7 +43,7 @@ static void bind_finish(struct operation *op, const struct ipc_function_info *in
 static void bind_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	struct operation *op = request->owner;
-	const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+	const struct ipc_function_info *info = ipc_reply_function(reply);
 	struct error e;
 
 	if (reply->event == IPC_LATE) {
@@ -97,9 +97,9 @@ static int bind_send(struct operation *op, const char *driver, struct error *e)
 		message.fds = IPC_FD_LISTEN;
 	}
 	if (!err) {
-		err = ipc_link_send(&fn->pf->link, IPC_FUNCTION_BIND, &message, sizeof(message),
-				    &fn->fds[FUNCTION_FD_LISTEN], message.fds ? 1 : 0,
-				    IPC_DEADLINE_MS, bind_done, op);
+		err = ipc_link_send(&fn->pf->link, IPC_FUNCTION_BIND, &message,
+				    IPC_SPEC_BODY(&message), &fn->fds[FUNCTION_FD_LISTEN],
+				    message.fds ? 1 : 0, IPC_DEADLINE_MS, bind_done, op);
 		if (err)
 			error_set(e, -err, "PF %s: %s", fn->pf->name, strerror(-err));
 	}

@@ -10,18 +10,15 @@
  *   server.c     connections of clients and who may have one
  *   jsonrpc.c    bytes to calls and answers to bytes: the only code that decodes what a client sent
  *   methods.c    the table of methods; those of PFs and of ridged itself
- *   create.c, destroy.c, bind.c, set.c  each call becomes one operation (operation.c) that opens
- *                what the function needs (function_open.c), sends a request to the PF process, and
- *                on its reply answers the call, or undoes everything
- *   events.c     what happens, for clients that subscribed
- *   queries.c    calls that read, for which PF processes are asked for fresh figures
- *   registry.c   what exists: PFs, functions by PF, and their JSON
- *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
- *   inventory.c  getting back from a ridge-pf what it has
- *   ipc_link.c   requests to it, with deadlines
- *   params.c, param_value.c  the tables of parameters, and the spelling of their values
- *   net.c        MAC addresses and TAPs
- *   image.c, sockets.c, runtime.c  the files that are opened and made
+ *   create.c, create_batch.c, destroy.c, bind.c, set.c  each call becomes one operation
+ * (operation.c) that opens what the function needs (function_open.c), sends a request to the PF
+ * process, and on its reply answers the call, or undoes everything events.c     what happens, for
+ * clients that subscribed queries.c    calls that read, for which PF processes are asked for fresh
+ * figures registry.c   what exists: PFs, functions by PF, and their JSON pf_process.c a ridge-pf:
+ * starting it, finding it again, noticing its end inventory.c  getting back from a ridge-pf what it
+ * has ipc_link.c   requests to it, with deadlines params.c, param_value.c  the tables of
+ * parameters, and the spelling of their values net.c        MAC addresses and TAPs journal.c    the
+ * ends of batches image.c, sockets.c, runtime.c  the files that are opened and made
  *
  * The PF processes are the authority on what exists. ridged keeps a copy, which it makes when it
  * starts by asking each of them, and again whenever a connection was lost. So ridged may be killed
@@ -48,6 +45,7 @@
 
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/names.h"
 #include "control/jsonrpc.h"
 
 struct server;
@@ -55,9 +53,11 @@ struct server;
 struct control {
 	struct loop *loop;
 	struct server *server;
-	char *runtime_dir; /* absolute */
-	char *socket_path; /* of the control socket; NULL: systemd made it */
-	struct list pfs;   /* struct pf */
+	char *runtime_dir;      /* absolute */
+	char *socket_path;      /* of the control socket; NULL: systemd made it */
+	struct list pfs;        /* struct pf */
+	struct names functions; /* of all PFs */
+	struct list batches;    /* struct create_batch, under way */
 	unsigned adopting; /* PF processes found at the start that did not give all answers yet */
 	void (*adopted)(struct control *ctl); /* adopting went to 0 */
 	bool stopping;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/creation.h"
 #include "control/events.h"
 #include "control/net.h"
 #include "control/operation.h"
@@ -42,8 +43,12 @@ static int pf_make(struct control *ctl, const char *type, struct pf **pf, struct
 	return err;
 }
 
-/* The first PF of the type that can take a function, or a new one if there is none of the type. */
-static int pf_any(struct control *ctl, const char *type, struct pf **out, struct error *e)
+/*
+ * The first PF of the type that can take a function, or a new one if there is none of the type,
+ * which is *made as well.
+ */
+static int pf_any(struct control *ctl, const char *type, struct pf **out, struct pf **made,
+		  struct error *e)
 {
 	struct pf *pf, *first = NULL;
 
@@ -57,8 +62,12 @@ static int pf_any(struct control *ctl, const char *type, struct pf **out, struct
 		if (!first)
 			first = pf;
 	}
-	if (!first)
-		return pf_make(ctl, type, out, e);
+	if (!first) {
+		int err = pf_make(ctl, type, out, e);
+
+		*made = err ? NULL : *out;
+		return err;
+	}
 	if (pf_full(first))
 		return error_set(e, ENOSPC,
 				 "PF %s has all its %u slots in use; add another PF of type %s",
@@ -94,18 +103,23 @@ static int pf_named(struct control *ctl, const char *name, const char *type, str
 	return 0;
 }
 
-static int pf_choose(struct control *ctl, const struct params *p, struct pf **pf, struct error *e)
+static int pf_choose(struct control *ctl, const struct params *p, struct pf **pf, struct pf **made,
+		     struct error *e)
 {
 	const char *name = params_text(p, FUNCTION_PF), *type = params_text(p, FUNCTION_TYPE);
 
-	return name ? pf_named(ctl, name, type, pf, e) : pf_any(ctl, type, pf, e);
+	return name ? pf_named(ctl, name, type, pf, e) : pf_any(ctl, type, pf, made, e);
 }
 
 static void abandoned_done(struct ipc_request *request, struct ipc_reply *reply)
 {
+	struct function *fn = request->owner;
+
 	/* Lost: whether it exists is found out by who settles the end of the connection. */
 	if (reply->event == IPC_DONE)
-		function_free(request->owner);
+		function_free(fn);
+	else if (reply->event == IPC_LOST)
+		fn->phase = FUNCTION_CREATING;
 }
 
 void function_abandon(struct function *fn)
@@ -123,7 +137,7 @@ void function_abandon(struct function *fn)
 static void create_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	struct operation *op = request->owner;
-	const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+	const struct ipc_function_info *info = ipc_reply_function(reply);
 	struct error e;
 
 	if (reply->event == IPC_LATE) {
@@ -151,14 +165,16 @@ static void create_done(struct ipc_request *request, struct ipc_reply *reply)
 	operation_fail(op, &e);
 }
 
-static int create_send(struct operation *op, struct error *e)
+int creation_send(struct function *fn, uint64_t batch, unsigned deadline_ms,
+		  void (*done)(struct ipc_request *, struct ipc_reply *), void *owner,
+		  struct error *e)
 {
-	struct function *fn = op->fn;
 	const struct params *p = &fn->params;
 	const char *serial = params_text(p, FUNCTION_SERIAL);
 	const char *legacy = params_text(p, FUNCTION_LEGACY);
 	const char *mac = params_text(p, FUNCTION_MAC), *link = params_text(p, FUNCTION_LINK);
 	struct ipc_function_create create = {
+		.batch = batch,
 		.slot = (uint32_t)params_number(p, FUNCTION_SLOT),
 		.queues = (uint16_t)params_number(p, FUNCTION_QUEUES),
 		.queue_size = (uint16_t)params_number(p, FUNCTION_QUEUE_SIZE),
@@ -189,14 +205,12 @@ static int create_send(struct operation *op, struct error *e)
 	if (err)
 		return err;
 	create.fds = function_fds(fn, fds, &nfds);
-	err = ipc_link_send(&fn->pf->link, IPC_FUNCTION_CREATE, &create, sizeof(create), fds, nfds,
-			    IPC_DEADLINE_MS, create_done, op);
+	err = ipc_link_send(&fn->pf->link, IPC_FUNCTION_CREATE, &create, IPC_SPEC_BODY(&create),
+			    fds, nfds, deadline_ms, done, owner);
 	return err ? error_set(e, -err, "PF %s: %s", fn->pf->name, strerror(-err)) : 0;
 }
 
-/* Returns 0 (the operation is under way, or ended) or a negative errno with e set. */
-static int create_again(struct operation *op, struct function *fn, const struct params *asked,
-			struct error *e)
+int creation_same(const struct function *fn, const struct params *asked, struct error *e)
 {
 	char diff[ERROR_TEXT_MAX / 2], slot[16];
 	struct params have;
@@ -215,31 +229,57 @@ static int create_again(struct operation *op, struct function *fn, const struct 
 		return error_set(e, ENOMEM, "out of memory");
 	n = params_diff(&have, asked, diff, sizeof(diff));
 	params_free(&have);
-	if (n)
-		return error_set(
-			e, EEXIST,
-			"it exists with other parameters: %s; ask for the same, destroy it "
-			"first, or give another name",
-			diff);
+	return n ? error_set(e, EEXIST,
+			     "it exists with other parameters: %s; ask for the same, destroy it "
+			     "first, or give another name",
+			     diff)
+		 : 0;
+}
+
+int creation_open(struct control *ctl, struct params *params, struct function **out,
+		  struct pf **made, struct error *e)
+{
+	struct function *fn;
+	struct pf *pf;
+	int err;
+
+	*made = NULL;
+	err = pf_choose(ctl, params, &pf, made, e);
+	if (err)
+		return err;
+	if (function_new(pf, params, &fn))
+		return error_set(e, ENOMEM, "out of memory");
+	err = strcmp(pf->type, "net") ? 0 : net_address(fn, e);
+	if (!err)
+		err = function_open(fn, e);
+	if (err)
+		function_free(fn);
+	else
+		*out = fn;
+	return err;
+}
+
+/* Returns 0 (the operation is under way, or ended) or a negative errno with e set. */
+static int create_again(struct operation *op, struct function *fn, const struct params *asked,
+			struct error *e)
+{
+	int err = creation_same(fn, asked, e);
+
+	if (err)
+		return err;
 	query_function(op->ctl, fn, op->call);
 	free(op);
 	return 0;
 }
 
-static int create_new(struct operation *op, const struct params *params, struct error *e)
+static int create_new(struct operation *op, struct params *params, struct error *e)
 {
-	struct pf *pf;
-	int err = pf_choose(op->ctl, params, &pf, e);
+	struct pf *made;
+	int err = creation_open(op->ctl, params, &op->fn, &made, e);
 
 	if (err)
 		return err;
-	if (function_new(pf, params, &op->fn))
-		return error_set(e, ENOMEM, "out of memory");
-	err = strcmp(pf->type, "net") ? 0 : net_address(op->fn, e);
-	if (!err)
-		err = function_open(op->fn, e);
-	if (!err)
-		err = create_send(op, e);
+	err = creation_send(op->fn, 0, IPC_DEADLINE_MS, create_done, op, e);
 	if (err)
 		function_free(op->fn);
 	return err;

@@ -32,9 +32,9 @@ void events_function(struct function *fn, const char *what)
 	fn->announced = strcmp(what, "destroyed") != 0;
 	if (!server_has_subscribers(fn->pf->ctl->server))
 		return;
-	about = function_json(fn);
-	/* Many numbers that say little about what happened. */
-	json_object_object_del(about, "counters");
+	/* Without counters: many numbers that say little about what happened. */
+	about = function_brief_json(fn);
+	json_object_object_add(about, "params", params_json(&fn->params));
 	events_send(fn->pf->ctl, "function", what, about);
 }
 

@@ -8,6 +8,8 @@
 #include "control/control.h"
 
 void functions_create(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
+void functions_create_batch(struct control *ctl, struct jsonrpc_call *call,
+			    struct json_object *params);
 void functions_destroy(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 void functions_bind(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 void functions_set(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);

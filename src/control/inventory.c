@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/journal.h"
 #include "control/operation.h"
 #include "control/pf_process.h"
 #include "control/events.h"
@@ -68,7 +69,7 @@ static struct function *function_found(struct pf *pf, const struct ipc_function_
 	    params_set(&params, FUNCTION_TYPE, info->type) ||
 	    params_set(&params, FUNCTION_DRIVER, info->driver) || function_new(pf, &params, &fn))
 		log_err("%s: out of memory", info->name);
-	else
+	else if (!info->batch || journal_has(pf->ctl->runtime_dir, info->batch))
 		fn->phase = FUNCTION_READY;
 	params_free(&params);
 	return fn;
@@ -134,7 +135,7 @@ static void function_listed(struct pf *pf, const struct ipc_function_info *info,
 
 static void look_done(struct ipc_request *request, struct ipc_reply *reply)
 {
-	const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+	const struct ipc_function_info *info = ipc_reply_function(reply);
 
 	if (reply->event == IPC_PART && info)
 		function_listed(request->owner, info, true, reply);
@@ -148,10 +149,33 @@ void inventory_look(struct pf *pf)
 		      IPC_DEADLINE_READ_MS, look_done, pf);
 }
 
+static void commit_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct pf *pf = request->owner;
+
+	if (reply->event == IPC_DONE && reply->error)
+		log_err("PF %s does not keep a batch: %s", pf->name, reply->text);
+}
+
+/* Functions whose batch is finished, which their process may not have heard. */
+static void commit_again(struct pf *pf)
+{
+	struct ipc_batch commit = { 0 };
+	struct function *fn;
+
+	list_for_each (fn, &pf->functions, node) {
+		if (fn->phase != FUNCTION_READY || !fn->batch || fn->batch == commit.batch)
+			continue;
+		commit.batch = fn->batch;
+		ipc_link_send(&pf->link, IPC_BATCH_COMMIT, &commit, sizeof(commit), NULL, 0,
+			      IPC_DEADLINE_MS, commit_done, pf);
+	}
+}
+
 static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	struct pf *pf = request->owner;
-	const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+	const struct ipc_function_info *info = ipc_reply_function(reply);
 	struct function *fn, *tmp;
 
 	if (reply->event == IPC_PART) {
@@ -168,9 +192,10 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 			/* Never made, or ended after all, when the connection was lost. */
 			if (!fn->seen)
 				function_free(fn);
-			else if (fn->phase == FUNCTION_CREATING)
+			else if (fn->phase == FUNCTION_CREATING && !fn->creation)
 				function_abandon(fn);
 		}
+		commit_again(pf);
 		if (pf->phase == PF_STARTING) {
 			pf->phase = PF_READY;
 			events_pf(pf, "added");

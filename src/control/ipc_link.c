@@ -17,6 +17,7 @@ void ipc_link_init(struct ipc_link *link, struct loop *loop)
 {
 	*link = (struct ipc_link){ .loop = loop, .lfd.fd = -1 };
 	list_init(&link->requests);
+	list_init(&link->unsent);
 }
 
 static void request_end(struct ipc_request *request, struct ipc_reply *reply)
@@ -41,9 +42,9 @@ void ipc_link_close(struct ipc_link *link, const char *why)
 
 	link_disconnect(link);
 	/* What done() sends anew, on a new connection, must not end here as well. */
-	list_init(&ended);
-	while (!list_empty(&link->requests)) {
-		struct list *node = link->requests.next;
+	list_move(&link->requests, &ended);
+	while (!list_empty(&link->unsent)) {
+		struct list *node = link->unsent.next;
 
 		list_del(node);
 		list_add_tail(&ended, node);
@@ -58,20 +59,18 @@ void ipc_link_close(struct ipc_link *link, const char *why)
 /* Sends what was not sent yet. Returns 0 or a negative errno. */
 static int link_flush(struct ipc_link *link)
 {
-	struct ipc_request *request;
-
-	list_for_each (request, &link->requests, node) {
+	while (!list_empty(&link->unsent)) {
+		struct ipc_request *request = list_first(&link->unsent, struct ipc_request, node);
 		ssize_t n;
 
-		if (request->sent)
-			continue;
 		n = fd_send(link->lfd.fd, request->message, request->len, request->fds,
 			    request->nfds, 0);
 		if (n == -EAGAIN)
 			return loop_fd_mod(link->loop, &link->lfd, EPOLLIN | EPOLLOUT);
 		if (n < 0)
 			return (int)n;
-		request->sent = true;
+		list_del(&request->node);
+		list_add_tail(&link->requests, &request->node);
 	}
 	return loop_fd_mod(link->loop, &link->lfd, EPOLLIN);
 }
@@ -84,6 +83,7 @@ static void request_timer(struct loop_timer *timer)
 				   .error = -ETIMEDOUT,
 				   .text = "the PF process does not answer" };
 
+	request->late = true;
 	request->done(request, &reply);
 	link->late(link);
 }
@@ -116,10 +116,11 @@ int ipc_link_send(struct ipc_link *link, enum ipc_type type, const void *body, s
 	if (nfds)
 		memcpy(request->fds, fds, nfds * sizeof(*fds));
 	request->nfds = nfds;
-	list_add_tail(&link->requests, &request->node);
 	loop_timer_set(link->loop, &request->timer, deadline_ms, request_timer);
+	list_add_tail(&link->unsent, &request->node);
 	/* A broken connection shows itself as an event, too, and that is where it is handled. */
-	link_flush(link);
+	if (request->node.prev == &link->unsent)
+		link_flush(link);
 	return 0;
 }
 
@@ -128,7 +129,7 @@ static struct ipc_request *request_find(struct ipc_link *link, const struct ipc_
 	struct ipc_request *request;
 
 	list_for_each (request, &link->requests, node)
-		if (request->sent && request->seq == header->seq && request->type == header->type)
+		if (request->seq == header->seq && request->type == header->type)
 			return request;
 	return NULL;
 }
@@ -141,6 +142,17 @@ bool ipc_string_ok(const char *text, size_t size)
 const void *ipc_reply_body(const struct ipc_reply *reply, size_t size)
 {
 	return !reply->error && reply->len == size ? reply->body : NULL;
+}
+
+const struct ipc_function_info *ipc_reply_function(const struct ipc_reply *reply)
+{
+	const struct ipc_function_info *info = reply->body;
+	size_t most = sizeof(*info);
+
+	if (reply->error || !info || reply->len > most || reply->len <= most - IPC_SPEC_MAX ||
+	    ((const char *)reply->body)[reply->len - 1])
+		return NULL;
+	return info;
 }
 
 /* Returns NULL, or what is wrong with the message. */

@@ -48,7 +48,7 @@ struct ipc_request {
 	struct loop_timer timer;
 	uint32_t seq;
 	uint16_t type;
-	bool sent;
+	bool late; /* IPC_LATE was told */
 	void (*done)(struct ipc_request *request, struct ipc_reply *reply);
 	void *owner;
 	int fds[IPC_FDS_MAX]; /* borrowed from the owner until done() */
@@ -61,7 +61,8 @@ struct ipc_link {
 	struct loop *loop;
 	struct loop_fd lfd; /* .fd is -1 while there is no connection */
 	uint32_t seq;
-	struct list requests;
+	struct list requests; /* sent, not answered */
+	struct list unsent;   /* for want of room in the socket */
 	/* A message came in. */
 	void (*heard)(struct ipc_link *link);
 	/* A message that is no reply: an IPC_EVENT. Returns NULL, or what is wrong with it. */
@@ -95,6 +96,9 @@ int ipc_link_send(struct ipc_link *link, enum ipc_type type, const void *body, s
 
 /* The reply's body as a struct of exactly size bytes, or NULL. */
 const void *ipc_reply_body(const struct ipc_reply *reply, size_t size);
+
+/* The reply's body as what a function is, the spec terminated, or NULL. */
+const struct ipc_function_info *ipc_reply_function(const struct ipc_reply *reply);
 
 /* Whether an array from a PF process holds a terminated string. */
 bool ipc_string_ok(const char *text, size_t size);

@@ -352,7 +352,9 @@ static bool feed_count(struct jsonrpc *rpc, const char *data, size_t len)
 {
 	rpc->length += len;
 	for (size_t i = 0; i < len; i++)
-		if (data[i] == '{' || data[i] == '[' || data[i] == ',')
+		if (data[i] == '{' || data[i] == '[')
+			rpc->values += JSONRPC_CONTAINER;
+		else if (data[i] == ',')
 			rpc->values++;
 	return rpc->length <= JSONRPC_MESSAGE_MAX && rpc->values <= JSONRPC_VALUES_MAX;
 }
@@ -376,7 +378,7 @@ static size_t feed_message(struct jsonrpc *rpc, const char *data, size_t len)
 	if (!feed_count(rpc, data, used)) {
 		json_object_put(message);
 		stream_error(rpc, ERROR_INVALID_REQUEST,
-			     "the message is too long: at most 1 MiB and 16384 values", true);
+			     "the message is too long: at most 4 MiB and 131072 values", true);
 		return used;
 	}
 	if (err == json_tokener_continue)

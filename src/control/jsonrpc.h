@@ -4,10 +4,11 @@
  * in, bytes come out. This is the one place where a client's bytes are decoded.
  *
  * Messages follow each other with or without white space between them. What is bounded: a
- * message's length, its depth and the number of values in it (so that a small message cannot
- * become a large tree), the calls in a batch, and the text of a batch's answers. After text that is
- * not JSON, everything up to the next newline is skipped. A message beyond a bound ends the stream,
- * as there is no way to know where it would end.
+ * message's length, its depth and the number of values in it, arrays and objects counting for as
+ * many as they take memory (so that a small message cannot become a large tree), the calls in a
+ * batch, and the text of a batch's answers. After text that is not JSON, everything up to the next
+ * newline is skipped. A message beyond a bound ends the stream, as there is no way to know where it
+ * would end.
  *
  * Calls may be answered at any time and in any order; the answers of a batch leave together, when
  * the last of them is there. A call that outlives its stream is answered into the void.
@@ -22,9 +23,11 @@
 #include "base/list.h"
 #include "control/error.h"
 
-#define JSONRPC_MESSAGE_MAX (1u << 20)
+/* 4094 functions with all keys that they have, and 1000 bytes each, are one message. */
+#define JSONRPC_MESSAGE_MAX (4u << 20)
 #define JSONRPC_DEPTH_MAX   32
-#define JSONRPC_VALUES_MAX  16384
+#define JSONRPC_VALUES_MAX  131072
+#define JSONRPC_CONTAINER   8 /* values that an array or object counts for, empty or not */
 #define JSONRPC_BATCH_MAX   1024
 #define JSONRPC_ANSWER_MAX  (32u << 20) /* bytes of all answers to one batch */
 #define JSONRPC_CALLS_MAX   256         /* under way in one stream before it is read no further */
@@ -63,7 +66,7 @@ struct jsonrpc {
 	char who[48];
 	struct json_tokener *tok;
 	size_t length; /* of the message being read, so far */
-	size_t values; /* in it, so far; at least as many as there are */
+	size_t values; /* in it, so far; at least as many as they count for */
 	bool skipping; /* to the next newline */
 	bool ended;    /* the stream is beyond repair: the last answer says why */
 	size_t ncalls; /* under way */

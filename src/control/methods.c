@@ -180,6 +180,7 @@ struct method {
 
 static const struct method methods[] = {
 	{ "function.create", functions_create },
+	{ "function.create_batch", functions_create_batch },
 	{ "function.destroy", functions_destroy },
 	{ "function.list", queries_function_list },
 	{ "function.show", queries_function_show },

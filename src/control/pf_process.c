@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "control/creation.h"
 #include "control/events.h"
 #include "control/inventory.h"
 #include "control/net.h"
@@ -128,6 +129,7 @@ static void pf_gone(struct pf *pf, const char *how)
 		function_free(list_first(&pf->functions, struct function, node));
 	events_pf(pf, removed ? "removed" : "died");
 	pf_free(pf);
+	create_batches_kick(ctl);
 	if (add_call)
 		methods_fail(add_call, what, &e);
 	if (ctl->stopping && list_empty(&ctl->pfs))

@@ -125,7 +125,7 @@ static void part_function(struct query_part *part, struct pf *pf,
 static void part_take(struct query_part *part, struct pf *pf, const struct ipc_reply *reply,
 		      uint16_t type)
 {
-	const struct ipc_function_info *function = ipc_reply_body(reply, sizeof(*function));
+	const struct ipc_function_info *function = ipc_reply_function(reply);
 	const struct ipc_pf_info *info = ipc_reply_body(reply, sizeof(*info));
 	struct function *fn;
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "control/creation.h"
 #include "control/events.h"
 
 struct pf *registry_pf(struct control *ctl, const char *name)
@@ -22,14 +23,9 @@ struct pf *registry_pf(struct control *ctl, const char *name)
 
 struct function *registry_function(struct control *ctl, const char *name)
 {
-	struct function *fn;
-	struct pf *pf;
+	struct name_node *node = names_find(&ctl->functions, name);
 
-	list_for_each (pf, &ctl->pfs, node)
-		list_for_each (fn, &pf->functions, node)
-			if (!strcmp(function_name(fn), name))
-				return fn;
-	return NULL;
+	return node ? container_of(node, struct function, by_name) : NULL;
 }
 
 int pf_usable(const struct pf *pf, struct error *e)
@@ -45,7 +41,7 @@ int pf_usable(const struct pf *pf, struct error *e)
 	return 0;
 }
 
-static void names_add(char *text, size_t len, const char *name)
+static void text_add(char *text, size_t len, const char *name)
 {
 	size_t used = strlen(text);
 
@@ -63,7 +59,7 @@ void registry_function_names(struct control *ctl, char *text, size_t len)
 	text[0] = '\0';
 	list_for_each (pf, &ctl->pfs, node)
 		list_for_each (fn, &pf->functions, node)
-			names_add(text, len, function_name(fn));
+			text_add(text, len, function_name(fn));
 	if (!text[0])
 		snprintf(text, len, "there is none");
 }
@@ -74,21 +70,23 @@ void registry_pf_names(struct control *ctl, char *text, size_t len)
 
 	text[0] = '\0';
 	list_for_each (pf, &ctl->pfs, node)
-		names_add(text, len, pf->name);
+		text_add(text, len, pf->name);
 	if (!text[0])
 		snprintf(text, len, "there is none");
 }
 
-int function_new(struct pf *pf, const struct params *params, struct function **out)
+int function_new(struct pf *pf, struct params *params, struct function **out)
 {
 	struct function *fn = calloc(1, sizeof(*fn));
 
-	if (!fn)
-		return -ENOMEM;
-	if (params_copy(&fn->params, params)) {
+	if (fn)
+		snprintf(fn->name, sizeof(fn->name), "%s", params_text(params, FUNCTION_NAME));
+	if (!fn || names_add(&pf->ctl->functions, &fn->by_name, fn->name)) {
 		free(fn);
 		return -ENOMEM;
 	}
+	fn->params = *params;
+	*params = (struct params){ .set = params->set };
 	fn->pf = pf;
 	fn->seen = true;
 	for (size_t i = 0; i < FUNCTION_FDS; i++)
@@ -110,7 +108,9 @@ void function_free(struct function *fn)
 {
 	function_unlink_socket(fn);
 	fd_close_all(fn->fds, FUNCTION_FDS);
+	creation_gone(fn);
 	list_del(&fn->node);
+	names_del(&fn->pf->ctl->functions, &fn->by_name);
 	fn->pf->nfunctions--;
 	if (fn->announced)
 		events_function(fn, "destroyed");
@@ -120,7 +120,7 @@ void function_free(struct function *fn)
 
 const char *function_name(const struct function *fn)
 {
-	return params_text(&fn->params, FUNCTION_NAME);
+	return fn->name;
 }
 
 uint32_t function_fds(const struct function *fn, int fds[FUNCTION_FDS], size_t *n)
@@ -156,12 +156,14 @@ int function_update(struct function *fn, const struct ipc_function_info *info)
 
 	if (!function_info_ok(info) || strcmp(info->name, function_name(fn)) != 0)
 		return -EPROTO;
-	if (params_set(&fn->params, FUNCTION_DRIVER, info->driver))
+	if (strcmp(info->driver, params_text(&fn->params, FUNCTION_DRIVER)) != 0 &&
+	    params_set(&fn->params, FUNCTION_DRIVER, info->driver))
 		return -ENOMEM;
 	fn->slot = info->slot;
 	fn->rid = info->rid;
 	fn->state = info->state;
 	fn->peer_pid = info->peer_pid;
+	fn->batch = info->batch;
 	memcpy(fn->text, info->text, sizeof(fn->text));
 	error_clean_text(fn->text);
 	fn->counters = info->counters;
@@ -209,7 +211,7 @@ static const char *function_state(const struct function *fn)
 	return fn->pf->unresponsive ? "unresponsive" : names[fn->state];
 }
 
-struct json_object *function_json(const struct function *fn)
+struct json_object *function_brief_json(const struct function *fn)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -228,6 +230,13 @@ struct json_object *function_json(const struct function *fn)
 	json_object_object_add(o, "text", string_or_null(fn->text));
 	json_object_object_add(o, "peer_pid",
 			       fn->peer_pid ? json_object_new_int(fn->peer_pid) : NULL);
+	return o;
+}
+
+struct json_object *function_json(const struct function *fn)
+{
+	struct json_object *o = function_brief_json(fn);
+
 	json_object_object_add(o, "params", params_json(&fn->params));
 	json_object_object_add(o, "counters", counters_json(&fn->counters));
 	return o;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/names.h"
 #include "control/control.h"
 #include "control/ipc_link.h"
 #include "control/params.h"
@@ -38,6 +39,7 @@ struct pf {
 	uint32_t max_vfs;
 	uint16_t rid;
 	uint64_t admin_commands[2];
+	uint64_t batch;                   /* the last whose end its process was told */
 	struct jsonrpc_call *add_call;    /* pf.add that waits for the first reply */
 	struct jsonrpc_call *remove_call; /* pf.remove that waits for the exit */
 	char why[ERROR_TEXT_MAX];         /* why it is being ended by us, or empty */
@@ -54,8 +56,12 @@ enum function_phase {
 /* Descriptors by IPC_FD_* bit, in the order in which messages carry them. */
 enum function_fd { FUNCTION_FD_STATE, FUNCTION_FD_LISTEN, FUNCTION_FD_BACKEND, FUNCTION_FDS };
 
+struct creation;
+
 struct function {
-	struct list node; /* in pf.functions */
+	struct list node;         /* in pf.functions */
+	struct name_node by_name; /* in control.functions */
+	char name[IPC_NAME_MAX];
 	struct pf *pf;
 	enum function_phase phase;
 	struct params params;         /* always with type, name and driver */
@@ -63,6 +69,8 @@ struct function {
 	int fds[FUNCTION_FDS];        /* -1: none */
 	bool announced;               /* to subscribers */
 	bool seen;                    /* in the inventory that is being taken */
+	struct creation *creation;    /* of a batch that is under way; NULL: of none */
+	uint64_t batch;               /* that its process waits to hear the end of, or 0 */
 	/* As the PF process told last. */
 	uint32_t slot;
 	uint16_t rid;
@@ -85,8 +93,8 @@ int pf_usable(const struct pf *pf, struct error *e);
 void registry_function_names(struct control *ctl, char *text, size_t len);
 void registry_pf_names(struct control *ctl, char *text, size_t len);
 
-/* Makes a function without descriptors on a PF. params is copied. Returns 0 or -ENOMEM. */
-int function_new(struct pf *pf, const struct params *params, struct function **fn);
+/* Makes a function without descriptors on a PF. params is taken over. Returns 0 or -ENOMEM. */
+int function_new(struct pf *pf, struct params *params, struct function **fn);
 
 /* Closes its descriptors, removes its socket, tells subscribers, and frees it. */
 void function_free(struct function *fn);
@@ -108,6 +116,8 @@ int function_update(struct function *fn, const struct ipc_function_info *info);
 bool function_info_ok(const struct ipc_function_info *info);
 
 struct json_object *function_json(const struct function *fn);
+/* Without params and counters. */
+struct json_object *function_brief_json(const struct function *fn);
 struct json_object *functions_json(struct control *ctl); /* those that are not being created */
 struct json_object *function_stats_json(const struct function *fn);
 struct json_object *pf_stats_json(const struct pf *pf);

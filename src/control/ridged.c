@@ -16,6 +16,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/control.h"
+#include "control/creation.h"
+#include "control/journal.h"
 #include "control/pf_process.h"
 #include "control/runtime.h"
 #include "control/server.h"
@@ -95,14 +97,18 @@ static void leftover(void *arg, const char *name)
 static void daemon_ready(struct daemon *d)
 {
 	unsigned npfs = 0, nfunctions = 0;
+	bool heard = true;
 	struct pf *pf;
 
 	loop_timer_cancel(&d->inventory);
 	list_for_each (pf, &d->ctl.pfs, node) {
+		heard &= !pf->adopting && !pf->unresponsive;
 		npfs++;
 		nfunctions += pf->nfunctions;
 	}
 	runtime_each(d->ctl.runtime_dir, "functions", leftover, &d->ctl);
+	if (heard)
+		journal_clear(d->ctl.runtime_dir);
 	if (server_start(d->ctl.server)) {
 		log_err("the control socket cannot be watched");
 		loop_stop(d->ctl.loop);
@@ -257,12 +263,14 @@ static void daemon_close(struct daemon *d)
 	ctl->server = NULL;
 	list_for_each_safe (pf, tmp, &ctl->pfs, node)
 		pf_forget(pf);
+	create_batches_end(ctl);
 	if (ctl->loop) {
 		loop_timer_cancel(&d->inventory);
 		loop_fd_del(ctl->loop, &d->signals);
 		fd_close(&fd);
 		loop_free(ctl->loop);
 	}
+	names_free(&ctl->functions);
 	free(ctl->socket_path);
 	free(ctl->runtime_dir);
 }
@@ -279,6 +287,7 @@ int main(int argc, char **argv)
 	log_open("ridged", options.verbose ? LOG_DEBUG : LOG_INFO);
 	limits_raise();
 	list_init(&d.ctl.pfs);
+	list_init(&d.ctl.batches);
 	d.ctl.adopted = daemon_adopted;
 	err = daemon_open(&d, &options, &e);
 	if (err) {

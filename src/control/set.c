@@ -74,7 +74,7 @@ static void set_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	struct set *s = request->owner;
 	struct operation *op = s->op;
-	const struct ipc_function_info *info = ipc_reply_body(reply, sizeof(*info));
+	const struct ipc_function_info *info = ipc_reply_function(reply);
 	struct error e;
 
 	if (reply->event == IPC_LATE) {
@@ -114,8 +114,8 @@ static int set_send(struct set *s, struct error *e)
 	message.what = c->what;
 	message.value = change_value(&s->sent, c);
 	fn->phase = FUNCTION_SETTING;
-	err = ipc_link_send(&fn->pf->link, IPC_FUNCTION_SET, &message, sizeof(message), NULL, 0,
-			    IPC_DEADLINE_MS, set_done, s);
+	err = ipc_link_send(&fn->pf->link, IPC_FUNCTION_SET, &message, IPC_SPEC_BODY(&message),
+			    NULL, 0, IPC_DEADLINE_MS, set_done, s);
 	if (err)
 		fn->phase = FUNCTION_READY;
 	return err ? error_set(e, -err, "PF %s: %s", fn->pf->name, strerror(-err)) : 0;

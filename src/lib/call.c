@@ -163,6 +163,23 @@ int ridge_create(struct ridge *r, const char *type, const char *name, const stru
 	return call(r, "function.create", params, result);
 }
 
+int ridge_create_batch(struct ridge *r, const char *functions, char **result)
+{
+	struct json_object *params, *array = json_tokener_parse(functions);
+
+	if (result)
+		*result = NULL;
+	if (!json_object_is_type(array, json_type_array)) {
+		json_object_put(array);
+		return handle_fail(r, -EINVAL,
+				   "create batch: the functions are not a JSON array; give one of "
+				   "objects as function.create takes them");
+	}
+	params = json_object_new_object();
+	json_object_object_add(params, "functions", array);
+	return call(r, "function.create_batch", params, result);
+}
+
 int ridge_destroy(struct ridge *r, const char *const *names, int force, char **result)
 {
 	struct json_object *params = json_object_new_object();

@@ -341,7 +341,7 @@ static void handle_info(struct worker *w, struct request *req)
 	if (!fn)
 		return;
 	function_info(fn, &info);
-	request_done(req, &info, sizeof(info));
+	request_done(req, &info, IPC_SPEC_BODY(&info));
 }
 
 static void handle_list(struct worker *w, struct request *req)
@@ -356,7 +356,7 @@ static void handle_list(struct worker *w, struct request *req)
 		function_info(function_of_node(n), &info);
 		if (list->flags & IPC_LIST_FDS)
 			nfds = function_fds(function_of_node(n), fds);
-		reply(req, 0, IPC_MORE, &info, sizeof(info), fds, nfds);
+		reply(req, 0, IPC_MORE, &info, IPC_SPEC_BODY(&info), fds, nfds);
 	}
 	request_done(req, NULL, 0);
 }
@@ -390,19 +390,30 @@ static void handle_fault(struct worker *w, struct request *req)
 }
 #endif
 
+static void handle_commit(struct worker *w, struct request *req)
+{
+	const struct ipc_batch *batch = request_body(req);
+
+	worker_commit(w, batch->batch);
+	request_done(req, NULL, 0);
+}
+
 static const struct {
 	void (*fn)(struct worker *w, struct request *req);
 	size_t len; /* of the body */
 	bool before_init;
+	bool spec; /* at the end, of which only the text is sent */
 } handlers[] = {
 	[IPC_PF_INIT] = { handle_pf_init, sizeof(struct ipc_pf_init), true },
 	[IPC_PF_INFO] = { handle_pf_info, 0, true },
-	[IPC_FUNCTION_CREATE] = { function_create, sizeof(struct ipc_function_create), false },
+	[IPC_FUNCTION_CREATE] = { function_create, sizeof(struct ipc_function_create), false,
+				  true },
 	[IPC_FUNCTION_DESTROY] = { handle_destroy, sizeof(struct ipc_function_destroy), false },
-	[IPC_FUNCTION_BIND] = { handle_bind, sizeof(struct ipc_function_bind), false },
+	[IPC_FUNCTION_BIND] = { handle_bind, sizeof(struct ipc_function_bind), false, true },
 	[IPC_FUNCTION_INFO] = { handle_info, sizeof(struct ipc_function_name), false },
 	[IPC_FUNCTION_LIST] = { handle_list, sizeof(struct ipc_function_list), false },
-	[IPC_FUNCTION_SET] = { handle_set, sizeof(struct ipc_function_set), false },
+	[IPC_FUNCTION_SET] = { handle_set, sizeof(struct ipc_function_set), false, true },
+	[IPC_BATCH_COMMIT] = { handle_commit, sizeof(struct ipc_batch), false },
 	[IPC_SHUTDOWN] = { handle_shutdown, 0, true },
 #ifdef RIDGE_FAULTS
 	[IPC_FAULT] = { handle_fault, sizeof(struct ipc_fault), false },
@@ -412,6 +423,8 @@ static const struct {
 /* Every text in a body is an array of one of these lengths, ended by a NUL if it is well-formed. */
 static void terminate(struct request *req, size_t len)
 {
+	if (handlers[req->header.type].spec)
+		req->body[len - 1] = 0;
 	switch (req->header.type) {
 	case IPC_PF_INIT: {
 		struct ipc_pf_init *b = (void *)req->body;
@@ -424,26 +437,32 @@ static void terminate(struct request *req, size_t len)
 		struct ipc_function_create *b = (void *)req->body;
 
 		b->name[sizeof(b->name) - 1] = b->driver[sizeof(b->driver) - 1] = 0;
-		b->serial[sizeof(b->serial) - 1] = b->spec[sizeof(b->spec) - 1] = 0;
+		b->serial[sizeof(b->serial) - 1] = 0;
 		break;
 	}
 	case IPC_FUNCTION_BIND: {
 		struct ipc_function_bind *b = (void *)req->body;
 
 		b->name[sizeof(b->name) - 1] = b->driver[sizeof(b->driver) - 1] = 0;
-		b->spec[sizeof(b->spec) - 1] = 0;
 		break;
 	}
 	case IPC_FUNCTION_SET: {
 		struct ipc_function_set *b = (void *)req->body;
 
-		b->name[sizeof(b->name) - 1] = b->spec[sizeof(b->spec) - 1] = 0;
+		b->name[sizeof(b->name) - 1] = 0;
 		break;
 	}
 	default: /* the rest have a name at most, at their beginning */
 		if (len >= IPC_NAME_MAX)
 			req->body[IPC_NAME_MAX - 1] = 0;
 	}
+}
+
+static bool length_ok(uint16_t type, size_t len)
+{
+	size_t most = handlers[type].len;
+
+	return handlers[type].spec ? len <= most && len > most - IPC_SPEC_MAX : len == most;
 }
 
 static void dispatch(struct control_conn *conn, const void *message, size_t len, int *fds,
@@ -471,7 +490,7 @@ static void dispatch(struct control_conn *conn, const void *message, size_t len,
 		request_failed(req, -EPROTO, "PF %s speaks version %d of another protocol", w->name,
 			       IPC_VERSION);
 	else if (header.type >= sizeof(handlers) / sizeof(handlers[0]) ||
-		 !handlers[header.type].fn || handlers[header.type].len != body)
+		 !handlers[header.type].fn || !length_ok(header.type, body))
 		request_failed(req, -EOPNOTSUPP, "PF %s knows no request %u of %zu bytes", w->name,
 			       header.type, body);
 	else if (!w->type && !handlers[header.type].before_init)

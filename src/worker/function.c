@@ -25,6 +25,17 @@ struct function *function_of_node(struct list *node)
 	return container_of(node, struct function, node);
 }
 
+struct function *function_of_name(struct name_node *node)
+{
+	return container_of(node, struct function, by_name);
+}
+
+void function_commit(struct function *fn, uint64_t batch)
+{
+	if (fn->batch == batch)
+		fn->batch = 0;
+}
+
 /* --- what it is --- */
 
 size_t function_fds(const struct function *fn, int fds[3])
@@ -53,7 +64,7 @@ static uint16_t function_state(const struct function *fn)
 
 void function_info(const struct function *fn, struct ipc_function_info *info)
 {
-	memset(info, 0, sizeof(*info));
+	memset(info, 0, offsetof(struct ipc_function_info, spec));
 	strcpy(info->name, fn->name);
 	strcpy(info->type, fn->worker->type->name);
 	strcpy(info->driver, fn->driver->name);
@@ -66,6 +77,7 @@ void function_info(const struct function *fn, struct ipc_function_info *info)
 		info->peer_pid = vfio_user_server_peer(fn->server);
 	if (info->state == IPC_STATE_FAULTED && fn->vf.dev->stop_reason)
 		strncpy(info->text, fn->vf.dev->stop_reason, sizeof(info->text) - 1);
+	info->batch = fn->batch;
 	info->counters = fn->mem->counters;
 	strcpy(info->spec, fn->spec);
 }
@@ -96,7 +108,18 @@ void function_reply(struct function *fn)
 
 	fn->req = NULL;
 	function_info(fn, &info);
-	request_done(req, &info, sizeof(info));
+	request_done(req, &info, IPC_SPEC_BODY(&info));
+}
+
+int function_keep_spec(struct function *fn, const char *spec)
+{
+	char *copy = strdup(spec);
+
+	if (!copy)
+		return -ENOMEM;
+	free(fn->spec);
+	fn->spec = copy;
+	return 0;
 }
 
 /* --- putting it together --- */
@@ -223,7 +246,10 @@ void function_free(struct function *fn)
 	fd_close(&fn->backend_fd);
 	fd_close(&fn->state_fd);
 	list_del(&fn->node);
+	names_del(&w->names, &fn->by_name);
+	w->slots[fn->slot / 64] &= ~(1ull << (fn->slot % 64));
 	w->nfunctions--;
+	free(fn->spec);
 	free(fn);
 }
 
@@ -248,27 +274,24 @@ static void created(struct probe_wait *wait, int result, struct vfio_device *vde
 	function_free(fn);
 }
 
-static uint32_t free_slot(struct worker *w)
+/* The lowest slot that is free, or 0. A slot is taken until its function was freed. */
+static uint32_t free_slot(const struct worker *w)
 {
-	uint64_t taken[(PF_SLOTS_MAX + 64) / 64] = { 0 };
-	struct function *fn;
+	for (uint32_t slot = 0; slot <= w->total_vfs; slot += 64) {
+		/* There is no slot 0. */
+		uint64_t taken = w->slots[slot / 64] | (slot ? 0 : 1);
 
-	list_for_each (fn, &w->functions, node)
-		taken[fn->slot / 64] |= 1ull << (fn->slot % 64);
-	for (uint32_t slot = 1; slot <= w->total_vfs; slot++)
-		if (!(taken[slot / 64] >> (slot % 64) & 1))
-			return slot;
+		if (taken != UINT64_MAX) {
+			slot += (uint32_t)__builtin_ctzll(~taken);
+			return slot <= w->total_vfs ? slot : 0;
+		}
+	}
 	return 0;
 }
 
-static bool slot_taken(struct worker *w, uint32_t slot)
+static bool slot_taken(const struct worker *w, uint32_t slot)
 {
-	struct function *fn;
-
-	list_for_each (fn, &w->functions, node)
-		if (fn->slot == slot)
-			return true;
-	return false;
+	return w->slots[slot / 64] >> (slot % 64) & 1;
 }
 
 /* A descriptor for each bit that says there is one. */
@@ -316,9 +339,15 @@ static struct function *function_new(struct worker *w, const struct ipc_function
 	fn->new_listen_fd = -1;
 	fn->req = req;
 	memcpy(fn->name, c->name, sizeof(fn->name) - 1);
-	memcpy(fn->spec, c->spec, sizeof(fn->spec) - 1);
+	if (function_keep_spec(fn, c->spec) || names_add(&w->names, &fn->by_name, fn->name)) {
+		free(fn->spec);
+		free(fn);
+		return NULL;
+	}
+	fn->batch = c->batch;
 	fn->legacy_only = c->flags & IPC_FUNCTION_LEGACY_ONLY;
 	fn->slot = c->slot ? c->slot : free_slot(w);
+	w->slots[fn->slot / 64] |= 1ull << (fn->slot % 64);
 	list_add_tail(&w->functions, &fn->node);
 	w->nfunctions++;
 	return fn;

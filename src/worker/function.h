@@ -9,7 +9,9 @@ struct function {
 	struct list node;
 	struct worker *worker;
 	char name[IPC_NAME_MAX];
-	char spec[IPC_SPEC_MAX];
+	struct name_node by_name; /* in worker.names */
+	char *spec;
+	uint64_t batch; /* not committed yet; or 0 */
 	uint32_t slot;
 	bool legacy_only;
 
@@ -41,6 +43,8 @@ struct function {
 
 /* Another request for the function is under way: this one is refused, and true returned. */
 bool function_refuse_busy(struct function *fn, struct request *req, const char *verb);
+/* Replaces its spec. Returns 0 or -ENOMEM. */
+int function_keep_spec(struct function *fn, const char *spec);
 /* Ends the request under way with what the function is now. */
 void function_reply(struct function *fn);
 

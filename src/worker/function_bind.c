@@ -91,7 +91,8 @@ static void bound(struct probe_wait *wait, int result, struct vfio_device *vdev,
 
 		if (!driver->serves_vfio)
 			fd_close(&fn->listen_fd);
-		memcpy(fn->spec, b->spec, sizeof(fn->spec) - 1);
+		if (function_keep_spec(fn, b->spec))
+			log_err("%s: out of memory: its parameters stay as they were", fn->name);
 		function_reply(fn);
 		return;
 	}
@@ -184,7 +185,8 @@ void function_set(struct function *fn, struct request *req)
 						  : strerror(-err));
 		return;
 	}
-	memcpy(fn->spec, s->spec, sizeof(fn->spec) - 1);
+	if (function_keep_spec(fn, s->spec))
+		log_err("%s: out of memory: its parameters stay as they were", fn->name);
 	fn->req = req;
 	function_reply(fn);
 }

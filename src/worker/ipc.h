@@ -15,16 +15,23 @@
  *
  * ridge-pf handles requests in the order they come but answers when they are done: a function that
  * takes long to destroy holds up no other.
+ *
+ * A body that ends with a spec is sent up to the spec's NUL: IPC_SPEC_BODY() bytes.
+ *
+ * Functions may be made as a batch: with a number in ipc_function_create.batch, which they keep
+ * until IPC_BATCH_COMMIT. One that still has it when another ridged comes is of a batch that was
+ * not finished, and it is ridged that decides about it.
  */
 #ifndef RIDGE_WORKER_IPC_H
 #define RIDGE_WORKER_IPC_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/counters.h"
 
 #define IPC_MAGIC   0x65676472u /* "rdge" */
-#define IPC_VERSION 1
+#define IPC_VERSION 2
 
 #define IPC_MESSAGE_MAX 8192
 #define IPC_FDS_MAX     8
@@ -46,8 +53,12 @@ enum ipc_type {
 	IPC_SHUTDOWN = 8,         /* nothing -> nothing; the process ends after the reply */
 	IPC_FUNCTION_SET = 10,    /* struct ipc_function_set -> struct ipc_function_info */
 	IPC_EVENT = 11,           /* struct ipc_event, from ridge-pf */
+	IPC_BATCH_COMMIT = 12,    /* struct ipc_batch -> nothing */
 	IPC_FAULT = 9, /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
 };
+
+/* Bytes of a body that ends with a spec. */
+#define IPC_SPEC_BODY(body) (offsetof(__typeof__(*(body)), spec) + strlen((body)->spec) + 1)
 
 #define IPC_REPLY 0x1u
 #define IPC_MORE  0x2u
@@ -113,7 +124,13 @@ struct ipc_function_create {
 	char serial[24];     /* blk: at most 20 bytes are used; empty: the function's name */
 	uint8_t mac[6];      /* net */
 	uint16_t mtu;        /* net; 0: the guest is not told one */
+	uint64_t batch;      /* that it is a part of; 0: made by itself */
 	char spec[IPC_SPEC_MAX];
+};
+
+/* The functions of a batch are there to stay. */
+struct ipc_batch {
+	uint64_t batch;
 };
 
 #define IPC_DESTROY_FORCE 0x1u
@@ -171,6 +188,7 @@ struct ipc_function_info {
 	uint16_t state;   /* enum ipc_function_state */
 	uint32_t fds;     /* IPC_FD_* */
 	int32_t peer_pid; /* of the attached VMM, or 0 */
+	uint64_t batch;   /* that is not committed yet, or 0 */
 	char text[IPC_TEXT_MAX];
 	struct counters counters;
 	char spec[IPC_SPEC_MAX];

@@ -18,10 +18,15 @@
 
 struct function *worker_find(struct worker *w, const char *name)
 {
+	struct name_node *node = names_find(&w->names, name);
+
+	return node ? function_of_name(node) : NULL;
+}
+
+void worker_commit(struct worker *w, uint64_t batch)
+{
 	for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
-		if (!strcmp(function_name(function_of_node(n)), name))
-			return function_of_node(n);
-	return NULL;
+		function_commit(function_of_node(n), batch);
 }
 
 static void owner_ready(void *ctx, int result)
@@ -146,6 +151,7 @@ void worker_end(struct worker *w)
 	pci_root_close(w->pf_access);
 	pci_root_free(w->root);
 	net_switch_free(w->net_switch);
+	names_free(&w->names);
 	uring_free(w->uring);
 	loop_free(w->loop);
 }

@@ -13,6 +13,7 @@
 #ifndef RIDGE_WORKER_WORKER_H
 #define RIDGE_WORKER_WORKER_H
 
+#include "base/names.h"
 #include "drivers/drivers.h"
 #include "pci/root.h"
 #include "pf/pf.h"
@@ -41,7 +42,9 @@ struct worker {
 	struct pci_access *pf_access;
 	struct owner *owner;
 	uint32_t total_vfs;
-	struct list functions; /* struct function, in order of creation */
+	struct list functions;                 /* struct function, in order of creation */
+	struct names names;                    /* of them */
+	uint64_t slots[PF_SLOTS_MAX / 64 + 1]; /* that are taken, a bit each */
 	uint32_t nfunctions;
 	void (*pf_ready)(struct worker *w, int result);
 };
@@ -62,6 +65,8 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 		   void (*ready)(struct worker *w, int result));
 void worker_pf_info(const struct worker *w, struct ipc_pf_info *info);
 struct function *worker_find(struct worker *w, const char *name);
+/* The functions of a batch are there to stay. */
+void worker_commit(struct worker *w, uint64_t batch);
 void worker_stop(struct worker *w);
 /* After the loop ended: ends the functions and takes the PF down. Everything in w is freed. */
 void worker_end(struct worker *w);
@@ -78,6 +83,9 @@ size_t function_fds(const struct function *fn, int fds[3]);
 const char *function_name(const struct function *fn);
 struct list *function_node(struct function *fn);
 struct function *function_of_node(struct list *node);
+struct function *function_of_name(struct name_node *node);
+/* If it is of the batch, it is there to stay. */
+void function_commit(struct function *fn, uint64_t batch);
 #ifdef RIDGE_FAULTS
 int function_fault(struct function *fn, uint32_t kind, uint32_t value);
 #endif

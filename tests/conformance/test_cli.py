@@ -307,6 +307,8 @@ def test_completion(daemon):
     assert "rng0" in offers("ridge pf remove ")
     assert offers("ridge pf add x type=r") == ["rng"]
     assert offers("ridge destroy --f") == ["--force"]
+    assert offers("ridge create --b") == ["--batch"]
+    assert os.path.join(ROOT, "README.md") in offers(f"ridge create --batch {ROOT}/READ")
 
 
 def test_shutdown():

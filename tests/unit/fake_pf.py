@@ -7,6 +7,8 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
   hang-*    create is never answered               slow-*        create is answered after 12 s
   die-*     the process kills itself               garbage-*     the answer makes no sense
   noise-*   create is done, but what is sent is no message at all
+  slay-*  create is done and answered, and ridged is killed
+  uncommitted-*  ridged is killed when it says that the batch is finished, which is not heard
 """
 
 import argparse
@@ -27,10 +29,16 @@ from ipc_structs import load  # noqa: E402
 ipc = load()
 
 
+def with_spec(struct, body):
+    """A body is sent up to the NUL of the spec at its end."""
+    return struct.from_buffer_copy(body.ljust(ctypes.sizeof(struct), b"\0"))
+
+
 class Function:
     def __init__(self, name, slot):
         self.name = name
         self.slot = slot
+        self.batch = 0
         self.driver = self.spec = ""
         self.fds = {}
         self.vmm = None
@@ -47,6 +55,7 @@ class FakePf:
         self.selector = selectors.DefaultSelector()
         self.controls = []
         self.later = []  # (time, function)
+        self.ridged = os.getppid()
         self.listener = socket.socket(fileno=fd)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
@@ -127,7 +136,8 @@ class FakePf:
     def info(self, f):
         info = ipc.ipc_function_info(
             name=f.name.encode(), type=self.type.encode(), driver=f.driver.encode(), slot=f.slot,
-            rid=0x0100 + f.slot, fds=sum(f.fds), peer_pid=f.vmm_pid, spec=f.spec.encode(),
+            rid=0x0100 + f.slot, fds=sum(f.fds), peer_pid=f.vmm_pid, batch=f.batch,
+            spec=f.spec.encode(),
             state=ipc.IPC_STATE_CONNECTED if f.vmm else ipc.IPC_STATE_IDLE)
         info.counters[ipc.counters.index("connections")] = f.connections
         return info
@@ -172,6 +182,8 @@ class FakePf:
             os._exit(0)
         if kind == ipc.IPC_FAULT:
             return answer()
+        if kind == ipc.IPC_BATCH_COMMIT:
+            return self.commit(ipc.ipc_batch.from_buffer_copy(body).batch, answer)
         name = ipc.ipc_function_name.from_buffer_copy(body).name.decode()
         f = self.functions.get(name)
         if not f:
@@ -185,7 +197,7 @@ class FakePf:
             self.forget(f)
             return answer()
         if kind == ipc.IPC_FUNCTION_BIND:
-            bind = ipc.ipc_function_bind.from_buffer_copy(body)
+            bind = with_spec(ipc.ipc_function_bind, body)
             if f.name.startswith("refusebind-"):
                 return fail(95, "the fake refuses to bind")
             f.driver, f.spec = bind.driver.decode(), bind.spec.decode()
@@ -197,7 +209,7 @@ class FakePf:
                 os.close(f.fds.pop(ipc.IPC_FD_LISTEN))
             return answer(self.info(f))
         if kind == ipc.IPC_FUNCTION_SET:
-            return self.set(f, ipc.ipc_function_set.from_buffer_copy(body), answer, fail)
+            return self.set(f, with_spec(ipc.ipc_function_set, body), answer, fail)
         return fail(38, "unknown request")
 
     def set(self, f, change, answer, fail):
@@ -215,8 +227,24 @@ class FakePf:
             self.event(f, ipc.IPC_STATE_FAULTED, "the fake stopped it")
         return answer(self.info(f))
 
+    def kill_ridged(self):
+        """The one that started this process, once."""
+        if os.getppid() != self.ridged:
+            return False
+        os.kill(self.ridged, signal.SIGKILL)
+        return True
+
+    def commit(self, batch, answer):
+        if any(f.name.startswith("uncommitted-") for f in self.functions.values()):
+            if self.kill_ridged():
+                return None
+        for f in self.functions.values():
+            if f.batch == batch:
+                f.batch = 0
+        return answer()
+
     def create(self, control, seq, body, fds, answer, fail):
-        create = ipc.ipc_function_create.from_buffer_copy(body)
+        create = with_spec(ipc.ipc_function_create, body)
         name, slot = create.name.decode(), create.slot
         if name.startswith("hang-"):
             return None
@@ -232,6 +260,7 @@ class FakePf:
         free = [n for n in range(1, self.total_vfs + 1) if n not in taken]
         f = Function(name, slot or free[0])
         f.driver, f.spec = create.driver.decode(), create.spec.decode()
+        f.batch = create.batch
         for bit in (ipc.IPC_FD_STATE, ipc.IPC_FD_LISTEN, ipc.IPC_FD_BACKEND):
             if create.fds & bit:
                 f.fds[bit] = fds.pop(0)
@@ -242,6 +271,8 @@ class FakePf:
             self.watch(f)
         if name.startswith("noise-"):
             return control.send(b"noise" * 100)
+        if name.startswith("slay-"):
+            self.kill_ridged()
         if name.startswith("slow-"):
             self.later.append((time.monotonic() + 12, lambda: answer(self.info(f))))
             return None

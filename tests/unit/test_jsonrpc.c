@@ -384,7 +384,7 @@ static void length_bound(void **state)
 	assert_true(f->rpc.ended);
 	assert_true(total <= JSONRPC_MESSAGE_MAX + sizeof(chunk));
 	assert_int_equal(jsonrpc_feed(&f->rpc, chunk, sizeof(chunk)), 0);
-	expect(f, INVALID("null", "the message is too long: at most 1 MiB and 16384 values"));
+	expect(f, INVALID("null", "the message is too long: at most 4 MiB and 131072 values"));
 }
 
 static void length_bound_not_reached(void **state)
@@ -410,8 +410,8 @@ static void values_bound(void **state)
 	while (!f->rpc.ended && n < 2 * JSONRPC_VALUES_MAX)
 		n += feed(f, "[],") == 3;
 	assert_true(f->rpc.ended);
-	assert_true(n <= JSONRPC_VALUES_MAX / 2 + 1);
-	expect(f, INVALID("null", "the message is too long: at most 1 MiB and 16384 values"));
+	assert_true(n <= JSONRPC_VALUES_MAX / (JSONRPC_CONTAINER + 1) + 1);
+	expect(f, INVALID("null", "the message is too long: at most 4 MiB and 131072 values"));
 }
 
 static void calls_bound(void **state)

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * function.create_batch: many functions, all of them or none.
+ *
+ * All entries are looked at before anything is done. Then requests go out without waiting for
+ * answers, a chunk per iteration of the loop, so that other clients are served in between. The
+ * first failure stops that; what was made is destroyed as its answers come in, and the call fails
+ * when nothing of it is left.
+ *
+ * The PF processes know the functions of a batch by its number until they are told that it is
+ * finished (IPC_BATCH_COMMIT). If ridged dies before, the next one destroys them. A batch on
+ * several PFs is noted in the journal before the first of them is told, so that the next ridged
+ * tells the others.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "control/creation.h"
+#include "control/events.h"
+#include "control/functions.h"
+#include "control/journal.h"
+#include "control/operation.h"
+#include "control/pf_process.h"
+
+#define BATCH_CHUNK 32
+#define BATCH_WHAT  "create batch"
+#define BATCH_TYPES 3 /* each may need a PF of its own, made for it */
+
+enum creation_phase {
+	CREATION_ASKED,
+	CREATION_MADE,
+	CREATION_UNDOING,
+	CREATION_ENDED, /* or not begun */
+};
+
+struct creation {
+	struct create_batch *batch;
+	enum creation_phase phase;
+	struct function *fn; /* that was made for it, and is not gone */
+	struct params params;
+	struct name_node by_name;
+	char name[IPC_NAME_MAX];
+	struct json_object *result;
+};
+
+struct create_batch {
+	struct list node; /* in control.batches */
+	struct control *ctl;
+	struct jsonrpc_call *call;
+	uint64_t id;
+	struct loop_work work;
+	size_t n, next; /* the entries from next on are not begun */
+	size_t waiting; /* answers that the caller has to wait for */
+	size_t refs;    /* requests that may still be answered */
+	bool failed, committing, answered;
+	bool journaled;   /* it is in the journal */
+	bool uncertain;   /* a PF process did not say that it heard of the end */
+	struct error why; /* it failed */
+	size_t why_index;
+	unsigned deadline_ms;
+	unsigned nmade;
+	char made[BATCH_TYPES][IPC_NAME_MAX]; /* PFs that were started for it */
+	struct creation entries[];
+};
+
+static void batch_work(struct loop_work *work);
+
+static void batch_kick(struct create_batch *b)
+{
+	loop_work_queue(b->ctl->loop, &b->work, batch_work);
+}
+
+static void batch_free(struct create_batch *b)
+{
+	loop_work_cancel(&b->work);
+	list_del(&b->node);
+	for (size_t i = 0; i < b->n; i++) {
+		params_free(&b->entries[i].params);
+		json_object_put(b->entries[i].result);
+	}
+	free(b);
+}
+
+/* The first failure is the one that is told. */
+static void entry_failed(struct creation *c, const struct error *e)
+{
+	struct create_batch *b = c->batch;
+	char where[IPC_NAME_MAX + 32];
+
+	if (b->failed || b->committing)
+		return;
+	b->failed = true;
+	b->why = *e;
+	b->why_index = (size_t)(c - b->entries);
+	snprintf(where, sizeof(where), "entry %zu (%s)", b->why_index, c->name);
+	error_prefix(&b->why, where);
+	batch_kick(b);
+}
+
+/* Undoing */
+
+/* The function is not ours any more: who settles the end of the connection takes it from here. */
+static void entry_let_go(struct creation *c)
+{
+	c->fn->phase = FUNCTION_CREATING;
+	c->fn->creation = NULL;
+	c->fn = NULL;
+	c->phase = CREATION_ENDED;
+}
+
+static void undo_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct creation *c = request->owner;
+	struct create_batch *b = c->batch;
+	bool waited = c->phase == CREATION_UNDOING;
+
+	c->phase = CREATION_ENDED;
+	if (reply->event != IPC_LATE)
+		b->refs--;
+	if (waited)
+		b->waiting--;
+	batch_kick(b);
+	if (!c->fn || reply->event == IPC_LATE)
+		return;
+	if (reply->event == IPC_LOST) {
+		entry_let_go(c);
+	} else if (!reply->error || reply->error == -ENOENT) {
+		function_free(c->fn);
+	} else {
+		log_err("%s: %s: it stays: %s", BATCH_WHAT, c->name, reply->text);
+		c->fn->phase = FUNCTION_READY;
+		c->fn->creation = NULL;
+		events_function(c->fn, "created");
+		c->fn = NULL;
+	}
+}
+
+static void entry_undo(struct creation *c)
+{
+	struct create_batch *b = c->batch;
+	struct ipc_function_destroy destroy = { .flags = IPC_DESTROY_FORCE };
+
+	memcpy(destroy.name, c->name, sizeof(destroy.name));
+	if (ipc_link_send(&c->fn->pf->link, IPC_FUNCTION_DESTROY, &destroy, sizeof(destroy), NULL,
+			  0, b->deadline_ms, undo_done, c)) {
+		entry_let_go(c);
+		return;
+	}
+	c->phase = CREATION_UNDOING;
+	c->fn->phase = FUNCTION_DESTROYING;
+	b->waiting++;
+	b->refs++;
+}
+
+void creation_gone(struct function *fn)
+{
+	struct creation *c = fn->creation;
+	struct error e;
+
+	if (!c)
+		return;
+	fn->creation = NULL;
+	c->fn = NULL;
+	if (c->phase != CREATION_MADE)
+		return;
+	c->phase = CREATION_ENDED;
+	error_set(&e, EIO, "PF %s is gone, and it with it; try again", fn->pf->name);
+	entry_failed(c, &e);
+}
+
+/* Making */
+
+static void entry_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	const struct ipc_function_info *info = ipc_reply_function(reply);
+	struct creation *c = request->owner;
+	struct create_batch *b = c->batch;
+	bool waited = c->phase == CREATION_ASKED;
+	struct error e;
+
+	if (waited)
+		b->waiting--;
+	if (reply->event != IPC_LATE)
+		b->refs--;
+	c->phase = CREATION_ENDED;
+	if (reply->event == IPC_DONE && info && c->fn && !function_update(c->fn, info)) {
+		/* One that was too late is undone with the rest. */
+		c->phase = CREATION_MADE;
+	} else {
+		operation_error(&e, reply, "create");
+		entry_failed(c, &e);
+		if (c->fn && reply->event == IPC_LOST)
+			entry_let_go(c);
+		else if (c->fn && reply->event == IPC_DONE)
+			function_free(c->fn);
+	}
+	batch_kick(b);
+}
+
+static void note_made(struct create_batch *b, const struct pf *made)
+{
+	if (made && b->nmade < BATCH_TYPES)
+		snprintf(b->made[b->nmade++], sizeof(b->made[0]), "%s", made->name);
+}
+
+static int entry_make(struct creation *c, struct error *e)
+{
+	struct create_batch *b = c->batch;
+	struct pf *made;
+	int err = creation_open(b->ctl, &c->params, &c->fn, &made, e);
+
+	note_made(b, made);
+	if (err)
+		return err;
+	err = creation_send(c->fn, b->id, b->deadline_ms, entry_done, c, e);
+	if (err) {
+		function_free(c->fn);
+		c->fn = NULL;
+		return err;
+	}
+	c->fn->creation = c;
+	c->phase = CREATION_ASKED;
+	b->waiting++;
+	b->refs++;
+	return 0;
+}
+
+static void entry_start(struct creation *c)
+{
+	struct function *fn = registry_function(c->batch->ctl, c->name);
+	struct error e;
+	int err;
+
+	err = fn ? creation_same(fn, &c->params, &e) : entry_make(c, &e);
+	if (err)
+		entry_failed(c, &e);
+	else if (fn)
+		c->result = function_brief_json(fn);
+}
+
+/* The end */
+
+static void commit_put(struct create_batch *b, bool heard)
+{
+	b->waiting--;
+	b->uncertain |= !heard;
+}
+
+static void commit_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct create_batch *b = request->owner;
+
+	if (reply->event != IPC_LATE)
+		b->refs--;
+	if (!request->late || reply->event == IPC_LATE)
+		commit_put(b, reply->event == IPC_DONE && !reply->error);
+	batch_kick(b);
+}
+
+/*
+ * The PF process is told that its functions stay. If it cannot be told now, it is when its
+ * inventory is taken.
+ */
+static void commit_send(struct create_batch *b, struct pf *pf)
+{
+	struct ipc_batch commit = { .batch = b->id };
+
+	pf->batch = b->id;
+	b->waiting++;
+	b->refs++;
+	if (!ipc_link_send(&pf->link, IPC_BATCH_COMMIT, &commit, sizeof(commit), NULL, 0,
+			   IPC_DEADLINE_MS, commit_done, b))
+		return;
+	b->refs--;
+	commit_put(b, false);
+}
+
+/* Whether functions of more than one PF were made. */
+static bool batch_spans(const struct create_batch *b)
+{
+	const struct pf *pf = NULL;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct function *fn = b->entries[i].fn;
+
+		if (fn && pf && fn->pf != pf)
+			return true;
+		if (fn)
+			pf = fn->pf;
+	}
+	return false;
+}
+
+/* From here on they are made. */
+static void batch_commit(struct create_batch *b)
+{
+	struct error e;
+
+	if (batch_spans(b)) {
+		if (journal_add(b->ctl->runtime_dir, b->id, &e)) {
+			entry_failed(&b->entries[0], &e);
+			return;
+		}
+		b->journaled = true;
+	}
+	b->committing = true;
+	for (size_t i = 0; i < b->n; i++) {
+		struct creation *c = &b->entries[i];
+		struct function *fn = c->fn;
+
+		if (!fn)
+			continue;
+		fn->phase = FUNCTION_READY;
+		fn->creation = NULL;
+		c->fn = NULL;
+		c->result = function_brief_json(fn);
+		events_function(fn, "created");
+		if (fn->pf->batch != b->id)
+			commit_send(b, fn->pf);
+	}
+}
+
+static void batch_reply(struct create_batch *b)
+{
+	struct json_object *array = json_object_new_array();
+
+	if (b->journaled && !b->uncertain)
+		journal_remove(b->ctl->runtime_dir, b->id);
+	for (size_t i = 0; i < b->n; i++) {
+		json_object_array_add(array, b->entries[i].result);
+		b->entries[i].result = NULL;
+	}
+	log_info("%s: %zu functions (%s)", BATCH_WHAT, b->n, b->call->who);
+	jsonrpc_reply(b->call, array);
+}
+
+/* Ends the PFs that were started for it. True while one is still there. */
+static bool made_pfs_left(struct create_batch *b)
+{
+	bool left = false;
+
+	for (unsigned i = 0; i < b->nmade; i++) {
+		struct pf *pf = registry_pf(b->ctl, b->made[i]);
+
+		if (!pf || pf->nfunctions || pf->add_call)
+			continue;
+		pf_stop(pf);
+		left = true;
+	}
+	return left;
+}
+
+static void batch_fail(struct create_batch *b)
+{
+	struct json_object *data = json_object_new_object();
+
+	json_object_object_add(data, "index", json_object_new_int64((int64_t)b->why_index));
+	json_object_object_add(data, "name", json_object_new_string(b->entries[b->why_index].name));
+	error_prefix(&b->why, BATCH_WHAT);
+	log_info("%s (%s)", b->why.text, b->call->who);
+	jsonrpc_fail_data(b->call, &b->why, data);
+}
+
+static void batch_undo(struct create_batch *b)
+{
+	for (size_t i = 0; i < b->next; i++)
+		if (b->entries[i].phase == CREATION_MADE)
+			entry_undo(&b->entries[i]);
+}
+
+static void batch_go_on(struct create_batch *b)
+{
+	size_t end = b->n - b->next > BATCH_CHUNK ? b->next + BATCH_CHUNK : b->n;
+	struct error e;
+
+	if (b->ctl->stopping) {
+		error_set(&e, ESHUTDOWN, "ridged is being shut down; start it again");
+		entry_failed(&b->entries[b->next], &e);
+	}
+	while (!b->failed && b->next < end)
+		entry_start(&b->entries[b->next++]);
+	if (!b->failed && b->next < b->n)
+		batch_kick(b);
+}
+
+static void batch_work(struct loop_work *work)
+{
+	struct create_batch *b = container_of(work, struct create_batch, work);
+
+	if (!b->failed && b->next < b->n)
+		batch_go_on(b);
+	if (b->failed)
+		batch_undo(b);
+	if (b->waiting || (!b->failed && b->next < b->n))
+		return;
+	if (!b->failed && !b->committing)
+		batch_commit(b);
+	if (!b->answered && !b->waiting) {
+		/* It may have failed just now, with all of it to be undone. */
+		if (b->failed && !b->committing)
+			batch_undo(b);
+		if (b->waiting || (b->failed && made_pfs_left(b)))
+			return;
+		b->answered = true;
+		if (b->failed)
+			batch_fail(b);
+		else
+			batch_reply(b);
+	}
+	if (b->answered && !b->refs)
+		batch_free(b);
+}
+
+void create_batches_kick(struct control *ctl)
+{
+	struct create_batch *b;
+
+	list_for_each (b, &ctl->batches, node)
+		batch_kick(b);
+}
+
+void create_batches_end(struct control *ctl)
+{
+	while (!list_empty(&ctl->batches)) {
+		struct create_batch *b = list_first(&ctl->batches, struct create_batch, node);
+
+		if (!b->answered)
+			jsonrpc_reply(b->call, NULL);
+		batch_free(b);
+	}
+}
+
+/* Reading */
+
+static int entry_parse(struct create_batch *b, size_t i, struct names *seen,
+		       struct json_object *json, struct error *e)
+{
+	struct creation *c = &b->entries[i], *other;
+	struct json_object *name;
+	struct name_node *node;
+	char where[IPC_NAME_MAX + 32];
+	int err;
+
+	c->batch = b;
+	c->phase = CREATION_ENDED;
+	/* For the error that may come, before it is known to be a name. */
+	if (json_object_is_type(json, json_type_object) &&
+	    json_object_object_get_ex(json, "name", &name) &&
+	    json_object_is_type(name, json_type_string))
+		snprintf(c->name, sizeof(c->name), "%s", json_object_get_string(name));
+	err = json ? params_parse(&c->params, &params_function, json, e)
+		   : error_params(e, "give an object as function.create takes it");
+	if (!err) {
+		node = names_find(seen, c->name);
+		other = node ? container_of(node, struct creation, by_name) : NULL;
+		if (other)
+			err = error_params(e, "entry %zu has this name, too; give each its own",
+					   (size_t)(other - b->entries));
+		else if (names_add(seen, &c->by_name, c->name))
+			err = error_set(e, ENOMEM, "out of memory");
+	}
+	if (err) {
+		if (c->name[0])
+			snprintf(where, sizeof(where), "entry %zu (%s)", i, c->name);
+		else
+			snprintf(where, sizeof(where), "entry %zu", i);
+		error_prefix(e, where);
+	}
+	return err;
+}
+
+static int batch_parse(struct create_batch *b, struct json_object *array, size_t *at,
+		       struct error *e)
+{
+	struct names seen = { 0 };
+	int err = 0;
+
+	for (size_t i = 0; i < b->n && !err; i++) {
+		*at = i;
+		err = entry_parse(b, i, &seen, json_object_array_get_idx(array, i), e);
+	}
+	names_free(&seen);
+	return err;
+}
+
+static int array_of(struct json_object *params, struct json_object **array, struct error *e)
+{
+	if (!json_object_is_type(params, json_type_object) ||
+	    !json_object_object_get_ex(params, "functions", array) ||
+	    json_object_object_length(params) != 1 ||
+	    !json_object_is_type(*array, json_type_array) || !json_object_array_length(*array))
+		return error_params(e, "give functions, an array of objects as function.create "
+				       "takes them, and nothing else");
+	return 0;
+}
+
+void functions_create_batch(struct control *ctl, struct jsonrpc_call *call,
+			    struct json_object *params)
+{
+	struct json_object *array, *data = NULL;
+	struct create_batch *b = NULL;
+	struct error e;
+	size_t n, at;
+	int err = array_of(params, &array, &e);
+
+	if (!err) {
+		n = json_object_array_length(array);
+		b = calloc(1, sizeof(*b) + n * sizeof(b->entries[0]));
+		err = b ? 0 : error_set(&e, ENOMEM, "out of memory");
+	}
+	if (b) {
+		b->ctl = ctl;
+		b->call = call;
+		b->n = n;
+		b->deadline_ms = IPC_DEADLINE_MS + (unsigned)n * CREATE_EACH_MS;
+		list_add_tail(&ctl->batches, &b->node);
+		err = batch_parse(b, array, &at, &e);
+		if (!err && getrandom(&b->id, sizeof(b->id), 0) != sizeof(b->id))
+			err = error_set(&e, EIO, "no random number");
+		b->id |= 1; /* 0 is no batch */
+		if (err) {
+			data = json_object_new_object();
+			json_object_object_add(data, "index", json_object_new_int64((int64_t)at));
+		}
+	}
+	if (!err) {
+		batch_kick(b);
+		return;
+	}
+	if (b)
+		batch_free(b);
+	error_prefix(&e, BATCH_WHAT);
+	log_debug("%s (%s)", e.text, call->who);
+	jsonrpc_fail_data(call, &e, data);
+}
