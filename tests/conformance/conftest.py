@@ -30,6 +30,10 @@ TRANSITIONAL = {"driver": "virtio-vfio-pci"}
 LEGACY = {"driver": "virtio-vfio-pci", "legacy": "only"}
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "rules(*ids): what the test proves; see rules.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def have_a_build():
     if not os.path.exists(os.path.join(build_directory(), "ridged")):

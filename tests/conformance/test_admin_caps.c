@@ -29,6 +29,7 @@ static uint32_t cap_set(struct fixture *f, uint16_t id, uint8_t get, uint8_t set
 }
 
 /* All three commands, for the self group. */
+/* rules: admin-cap-1 */
 static void test_2_12_1_2_4_all_three_commands(void **state)
 {
 	struct fixture *f = *state;
@@ -65,6 +66,7 @@ static void test_2_12_1_2_2_limits_of_the_device(void **state)
 }
 
 /* Ids that are not in the list: ENXIO, from both commands. */
+/* rules: admin-cap-7 */
 static void test_2_12_1_2_4_no_such_capability(void **state)
 {
 	static const uint16_t ids[] = { 1, 63, 64, 0x100, 0x7ff, 0x800, 0xfff, 0x1000, 0xffff };
@@ -81,6 +83,7 @@ static void test_2_12_1_2_4_no_such_capability(void **state)
 }
 
 /* Any value up to the device's must be taken, each of the two on its own. */
+/* rules: admin-cap-2 admin-cap-4 */
 static void test_2_12_1_2_4_limits_up_to_the_devices(void **state)
 {
 	struct fixture *f = *state;
@@ -96,6 +99,7 @@ static void test_2_12_1_2_4_limits_up_to_the_devices(void **state)
 }
 
 /* Until the driver has set a limit it is zero, and the last one counts. */
+/* rules: admin-cap-9 */
 static void test_2_12_1_2_4_limits_are_zero_before_they_are_set(void **state)
 {
 	struct fixture *f = *state;
@@ -115,6 +119,7 @@ static void test_2_12_1_2_4_limits_are_zero_before_they_are_set(void **state)
 }
 
 /* A limit below what there is: EBUSY, and the old one stays. */
+/* rules: admin-cap-6 */
 static void test_2_12_1_2_4_a_capability_in_use(void **state)
 {
 	struct fixture *f = *state;
@@ -131,6 +136,7 @@ static void test_2_12_1_2_4_a_capability_in_use(void **state)
 }
 
 /* A reset of the device resets what the driver has set. */
+/* rules: admin-cap-8 */
 static void test_2_12_1_2_4_a_reset_forgets_limits(void **state)
 {
 	struct fixture *f = *state;
@@ -142,6 +148,7 @@ static void test_2_12_1_2_4_a_reset_forgets_limits(void **state)
 }
 
 /* The three commands are for the self group, whose only member is 0 (2.12). */
+/* rules: admin-cap-5 */
 static void test_2_12_1_2_4_group_and_member(void **state)
 {
 	struct fixture *f = *state;

@@ -77,6 +77,7 @@ static void test_4_1_4_10_device_features(void **state)
 	assert_int_equal(get(f, L_DEVICE_FEATURES, 4), legacy);
 }
 
+/* rules: admin-legacy-5 admin-legacy-6 */
 static void test_4_1_4_10_driver_features(void **state)
 {
 	struct fixture *f = *state;
@@ -106,6 +107,7 @@ static void test_4_1_4_10_high_features_are_not_acknowledged(void **state)
 }
 
 /* Queue Address is a page number; 0 means that the queue is not in use (4.1.5.1.3.1). */
+/* rules: admin-legacy-5 admin-legacy-6 */
 static void test_4_1_4_10_queue_address(void **state)
 {
 	struct fixture *f = *state;
@@ -150,6 +152,7 @@ static void test_4_1_4_10_queue_select(void **state)
 	assert_int_equal(get(f, L_QUEUE_ADDRESS, 4), 0);
 }
 
+/* rules: admin-legacy-5 admin-legacy-6 */
 static void test_4_1_4_10_device_status(void **state)
 {
 	struct fixture *f = *state;
@@ -303,11 +306,13 @@ static void read_everywhere(struct fixture *f, bool msix)
 	}
 }
 
+/* rules: admin-legacy-3 admin-cmd-4 */
 static void test_2_12_1_1_6_common_reads_are_of_one_field(void **state)
 {
 	read_everywhere(*state, false);
 }
 
+/* rules: admin-legacy-3 */
 static void test_2_12_1_1_6_common_reads_are_of_one_field_with_msix(void **state)
 {
 	struct fixture *f = *state;
@@ -317,6 +322,7 @@ static void test_2_12_1_1_6_common_reads_are_of_one_field_with_msix(void **state
 }
 
 /* ... and a write that is not changes nothing. */
+/* rules: admin-legacy-3 admin-cmd-5 */
 static void test_2_12_1_1_6_common_writes_are_of_one_field(void **state)
 {
 	struct fixture *f = *state;
@@ -343,6 +349,7 @@ static void test_2_12_1_1_6_common_writes_are_of_one_field(void **state)
 }
 
 /* No restriction on the length inside a field: parts are parts of the little-endian value. */
+/* rules: admin-legacy-2 */
 static void test_2_12_1_1_6_parts_of_fields(void **state)
 {
 	struct fixture *f = *state;
@@ -365,6 +372,7 @@ static void test_2_12_1_1_6_parts_of_fields(void **state)
 
 /* --- device-specific configuration --- */
 
+/* rules: admin-legacy-4 admin-legacy-8 */
 static void test_2_12_1_1_6_device_reads_are_of_one_field(void **state)
 {
 	struct fixture *f = *state;
@@ -388,6 +396,7 @@ static void test_2_12_1_1_6_device_reads_are_of_one_field(void **state)
 }
 
 /* 2.12.1.1.6: little-endian, unconditionally. */
+/* rules: admin-legacy-2 */
 static void test_2_12_1_1_6_device_fields_are_little_endian(void **state)
 {
 	struct fixture *f = *state;
@@ -401,6 +410,7 @@ static void test_2_12_1_1_6_device_fields_are_little_endian(void **state)
 	assert_int_equal(value, 512);
 }
 
+/* rules: admin-legacy-4 */
 static void test_2_12_1_1_6_device_writes_are_of_one_field(void **state)
 {
 	struct fixture *f = *state;
@@ -465,6 +475,7 @@ struct notify_entry {
 	uint64_t offset;
 };
 
+/* rules: admin-legacy-13 admin-legacy-14 admin-legacy-15 */
 static void test_2_12_1_1_6_notify_info(void **state)
 {
 	static const uint8_t zero[6];
@@ -501,6 +512,7 @@ static void test_2_12_1_1_6_notify_info(void **state)
 }
 
 /* 2.12.1.1.6: a notification there is the same as one by command. */
+/* rules: admin-legacy-11 admin-legacy-5 */
 static void test_2_12_1_1_6_a_write_to_the_address_is_a_queue_notify(void **state)
 {
 	struct fixture *f = *state;

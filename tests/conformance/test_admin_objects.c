@@ -62,6 +62,7 @@ static uint32_t query(struct fixture *f, uint64_t member, uint32_t id, uint8_t *
 
 /* --- 2.12.1.3.1: CREATE --- */
 
+/* rules: admin-obj-6 */
 static void test_2_12_1_3_1_ids_are_below_the_limit(void **state)
 {
 	struct fixture *f = *state;
@@ -78,6 +79,7 @@ static void test_2_12_1_3_1_ids_are_below_the_limit(void **state)
 }
 
 /* As many as the limit says, in any order, and up to the largest. */
+/* rules: admin-obj-7 */
 static void test_2_12_1_3_5_as_many_as_the_limit(void **state)
 {
 	struct fixture *f = *state;
@@ -95,6 +97,7 @@ static void test_2_12_1_3_5_as_many_as_the_limit(void **state)
 }
 
 /* An id that is taken, by whichever member and for whatever: EEXIST, and the object stays. */
+/* rules: admin-obj-1 */
 static void test_2_12_1_3_5_an_id_that_exists(void **state)
 {
 	struct fixture *f = *state;
@@ -109,6 +112,7 @@ static void test_2_12_1_3_5_an_id_that_exists(void **state)
 }
 
 /* Destroyed ones may be made again, for another member too. */
+/* rules: admin-obj-5 */
 static void test_2_12_1_3_5_an_id_that_was_destroyed(void **state)
 {
 	struct fixture *f = *state;
@@ -169,6 +173,7 @@ static void test_2_12_1_reserved_bytes_are_ignored(void **state)
 
 /* --- 2.12.1.3.2 to 4: what is there, and what is not --- */
 
+/* rules: admin-obj-2 */
 static void test_2_12_1_3_5_what_does_not_exist(void **state)
 {
 	static const uint32_t ids[] = { 1, LIMIT - 1, LIMIT, 254, 255, 256, 0x10000, UINT32_MAX };
@@ -206,6 +211,7 @@ static void test_an_object_of_another_member(void **state)
 }
 
 /* QUERY tells what CREATE or the last MODIFY that succeeded has set. */
+/* rules: admin-obj-8 admin-obj-9 */
 static void test_2_12_1_3_5_modify(void **state)
 {
 	struct fixture *f = *state;
@@ -268,6 +274,7 @@ static void test_a_reset_of_the_member_keeps_objects(void **state)
 }
 
 /* A reset of the PF destroys all of them. */
+/* rules: admin-obj-10 */
 static void test_2_12_1_3_5_a_reset_destroys_objects(void **state)
 {
 	struct fixture *f = *state;

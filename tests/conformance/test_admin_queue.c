@@ -91,6 +91,7 @@ static bool notify_info_works(struct fixture *f)
 
 /* --- 2.12.1: lists of commands --- */
 
+/* rules: admin-legacy-12 admin-cmd-4 */
 static void test_2_12_1_list_query_has_bits_0_and_1_and_the_legacy_commands(void **state)
 {
 	struct fixture *f = *state;
@@ -100,6 +101,7 @@ static void test_2_12_1_list_query_has_bits_0_and_1_and_the_legacy_commands(void
 }
 
 /* 2.12.1.1.6: all of the legacy register commands, or none. */
+/* rules: admin-legacy-1 */
 static void test_2_12_1_1_6_all_or_none_of_the_legacy_commands(void **state)
 {
 	struct fixture *f = *state;
@@ -111,6 +113,7 @@ static void test_2_12_1_1_6_all_or_none_of_the_legacy_commands(void **state)
 }
 
 /* 2.12.1.5: after a reset only LIST_QUERY and LIST_USE are used. */
+/* rules: admin-cmd-8 admin-cmd-10 */
 static void test_2_12_1_5_at_first_only_the_list_commands_are_legal(void **state)
 {
 	struct fixture *f = *state;
@@ -128,6 +131,7 @@ static void test_2_12_1_5_at_first_only_the_list_commands_are_legal(void **state
 }
 
 /* 2.12.1.5: LIST_USE sets the list, each time anew. */
+/* rules: admin-cmd-9 admin-cmd-10 */
 static void test_2_12_1_5_list_use_replaces_the_list(void **state)
 {
 	struct fixture *f = *state;
@@ -141,6 +145,7 @@ static void test_2_12_1_5_list_use_replaces_the_list(void **state)
 }
 
 /* 2.12.1.6: a driver may block both list commands by clearing their bits; a reset ends that. */
+/* rules: admin-cmd-9 admin-cmd-8 */
 static void test_2_12_1_6_the_list_commands_can_be_blocked(void **state)
 {
 	struct fixture *f = *state;
@@ -154,6 +159,7 @@ static void test_2_12_1_6_the_list_commands_can_be_blocked(void **state)
 }
 
 /* 2.12.1.5: a list with what is not supported is refused, and what was used stays. */
+/* rules: admin-cmd-15 admin-cmd-6 */
 static void test_2_12_1_5_list_use_of_what_is_not_supported(void **state)
 {
 	struct fixture *f = *state;
@@ -167,6 +173,7 @@ static void test_2_12_1_5_list_use_of_what_is_not_supported(void **state)
 }
 
 /* 2.12.1.5: each group has a list of its own. */
+/* rules: admin-cmd-7 */
 static void test_2_12_1_5_groups_are_independent(void **state)
 {
 	struct fixture *f = *state;
@@ -184,6 +191,7 @@ static void test_2_12_1_5_groups_are_independent(void **state)
 
 /* 2.12.1.5: a reset forgets LIST_USE; the same list is accepted again, and what is supported stays.
  */
+/* rules: admin-cmd-8 admin-cmd-11 admin-cmd-12 */
 static void test_2_12_1_5_a_reset_forgets_list_use(void **state)
 {
 	struct fixture *f = *state;
@@ -205,6 +213,7 @@ static void test_2_12_1_5_a_reset_forgets_list_use(void **state)
 
 /* --- 2.12.1.5: what is checked, and in which order --- */
 
+/* rules: admin-cmd-1 admin-cmd-2 admin-cmd-3 */
 static void test_2_12_1_5_invalid_group_before_opcode_before_member(void **state)
 {
 	static const uint16_t groups[] = { 2, 3, 0x100, 0xffff };
@@ -226,6 +235,7 @@ static void test_2_12_1_5_invalid_group_before_opcode_before_member(void **state
 }
 
 /* The member is checked before the command's data. */
+/* rules: admin-cmd-3 admin-cmd-14 */
 static void test_2_12_1_5_invalid_members(void **state)
 {
 	/* none, NumVFs + 1, slots that are empty, and numbers of which a part is valid */
@@ -242,6 +252,7 @@ static void test_2_12_1_5_invalid_members(void **state)
 }
 
 /* 2.12: a member identifier goes from 1 to NumVFs. */
+/* rules: admin-cmd-14 */
 static void test_2_12_members_end_at_num_vfs(void **state)
 {
 	struct fixture *f = *state;
@@ -268,6 +279,7 @@ static void test_a_slot_that_is_taken_or_left_is_a_member_at_once(void **state)
 
 /* --- 2.12.1.5: the SR-IOV group exists while VF Enable is set --- */
 
+/* rules: admin-cmd-13 */
 static void test_2_12_1_5_without_vf_enable_there_is_no_group(void **state)
 {
 	struct fixture *f = *state;
@@ -287,6 +299,7 @@ static void test_2_12_1_5_without_vf_enable_there_is_no_group(void **state)
  * Unless the PF holds to the letter: Linux asks for the list and sets it once, before there are
  * VFs, and takes a refusal for good. Every other command is refused all the same.
  */
+/* rules: admin-cmd-13 */
 static void test_linux_agrees_on_commands_before_vf_enable(void **state)
 {
 	struct fixture *f = *state;
@@ -302,6 +315,7 @@ static void test_linux_agrees_on_commands_before_vf_enable(void **state)
 /* --- 2.12.1.5, 2.13.1: the outcome --- */
 
 /* On success the qualifier is 0, and reserved bytes are written as zeroes. */
+/* rules: admin-vq-5 admin-vq-7 */
 static void test_2_12_1_ok_has_qualifier_zero_and_zeroes_after_it(void **state)
 {
 	static const uint8_t zero[8];
@@ -314,6 +328,7 @@ static void test_2_12_1_ok_has_qualifier_zero_and_zeroes_after_it(void **state)
 }
 
 /* EINVAL changes nothing, of a member either. */
+/* rules: admin-cmd-5 */
 static void test_2_12_1_5_einval_has_no_side_effects(void **state)
 {
 	struct fixture *f = *state;
@@ -330,6 +345,7 @@ static void test_2_12_1_5_einval_has_no_side_effects(void **state)
 }
 
 /* 2.13.1: what the driver left out of the device-readable part is zero. */
+/* rules: admin-vq-1 admin-vq-6 */
 static void test_2_13_1_shorter_device_readable_part(void **state)
 {
 	struct fixture *f = *state;
@@ -362,6 +378,7 @@ static void test_2_13_1_shorter_device_readable_part(void **state)
 }
 
 /* 2.13.1: a longer device-readable part is no failure, and what is too much is ignored. */
+/* rules: admin-vq-3 admin-vq-6 admin-cmd-15 */
 static void test_2_13_1_longer_device_readable_part(void **state)
 {
 	struct fixture *f = *state;
@@ -391,6 +408,7 @@ static void test_2_13_1_longer_device_readable_part(void **state)
 }
 
 /* 2.13.1: what does not fit the device-writable part is discarded. */
+/* rules: admin-vq-2 admin-vq-6 */
 static void test_2_13_1_shorter_device_writable_part(void **state)
 {
 	struct fixture *f = *state;
@@ -410,6 +428,7 @@ static void test_2_13_1_shorter_device_writable_part(void **state)
 }
 
 /* 2.13.1: only the structure is written, and its length is the used length. */
+/* rules: admin-vq-4 admin-vq-5 admin-vq-6 */
 static void test_2_13_1_longer_device_writable_part(void **state)
 {
 	struct fixture *f = *state;
@@ -461,6 +480,7 @@ static void test_2_7_4_1_a_command_in_many_descriptors(void **state)
 }
 
 /* 2.13.1: commands on a queue are processed in the order in which they were queued. */
+/* rules: admin-vq-8 */
 static void test_2_13_1_commands_are_processed_in_order(void **state)
 {
 	struct fixture *f = *state;
@@ -482,6 +502,7 @@ static void test_2_13_1_commands_are_processed_in_order(void **state)
 }
 
 /* 2.13: every admin queue takes every command, and uses it on the same queue. */
+/* rules: admin-vq-10 */
 static void test_2_13_a_second_admin_queue(void **state)
 {
 	struct fixture *f = *state;

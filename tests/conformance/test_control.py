@@ -288,11 +288,13 @@ def test_many_at_once(daemon):
 # The socket
 
 
+@pytest.mark.rules("vu-connection-10")
 def test_socket_default_mode(daemon):
     info = os.stat(create(daemon, "a")["socket"])
     assert (stat.S_IMODE(info.st_mode), info.st_uid) == (0o600, os.geteuid())
 
 
+@pytest.mark.rules("vu-connection-10")
 def test_socket_owner_group_mode(daemon):
     if os.geteuid() != 0:
         pytest.skip("needs to be root")

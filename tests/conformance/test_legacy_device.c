@@ -285,6 +285,7 @@ static void test_5_2_6_3_flush_out_is_a_flush(void **state)
  * 3.1.2, 5.2.5.3: configuration is written, and the cache mode set, before anything is negotiated,
  * and no status or feature bit changes it, but DRIVER_OK of a driver that does not know of it.
  */
+/* rules: admin-legacy-7 */
 static void test_5_2_5_3_the_cache_mode_is_the_legacy_drivers(void **state)
 {
 	enum { WRITEBACK = 32, CONFIG_WCE = 1 << 11 };
@@ -377,6 +378,7 @@ static void hang_one(struct fixture *f, struct guest *g)
  * A legacy driver does not look whether its reset is done, so the command is over when there will
  * be no more DMA. Other members go on meanwhile, and the member itself says: try again.
  */
+/* rules: admin-vq-8 */
 static void test_a_legacy_reset_waits_for_io_and_others_go_on(void **state)
 {
 	struct fixture *f = *state;
@@ -490,6 +492,7 @@ static void test_flr_of_the_member_while_a_command_waits(void **state)
 }
 
 /* Two resets of one member: the second is told to try again. */
+/* rules: admin-vq-9 */
 static void test_a_second_reset_of_a_member_that_is_being_reset(void **state)
 {
 	struct fixture *f = *state;

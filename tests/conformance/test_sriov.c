@@ -55,6 +55,7 @@ static bool answers(struct fixture *f, struct member *vf)
 	return class != 0xffffffff;
 }
 
+/* rules: sriov-1 */
 static void test_9_3_3_the_capability(void **state)
 {
 	struct fixture *f = *state;
@@ -72,6 +73,7 @@ static void test_9_3_3_the_capability(void **state)
 	assert_int_equal(sriov(f, SRIOV_PAGE, 4), 1);
 }
 
+/* rules: sriov-2 */
 static void test_9_3_3_read_only_registers_stay(void **state)
 {
 	static const uint8_t regs[] = {
@@ -88,6 +90,7 @@ static void test_9_3_3_read_only_registers_stay(void **state)
 }
 
 /* 9.3.3.14; virtio 1.3, 2.12.1.1.6: VF BAR 0 is hardwired to zero where legacy commands exist. */
+/* rules: admin-legacy-16 */
 static void test_2_12_1_1_6_vf_bar_0_is_hardwired_to_zero(void **state)
 {
 	struct fixture *f = *state;
@@ -109,6 +112,7 @@ static void test_2_12_1_1_6_vf_bar_0_is_hardwired_to_zero(void **state)
 }
 
 /* 9.3.3.3.1: VFs exist while VF Enable is set. */
+/* rules: sriov-3 */
 static void test_9_3_3_3_1_vfs_answer_while_they_are_enabled(void **state)
 {
 	struct fixture *f = *state;
@@ -128,6 +132,7 @@ static void test_9_3_3_3_1_vfs_answer_while_they_are_enabled(void **state)
 }
 
 /* 9.3.3.5: as many as NumVFs says. */
+/* rules: sriov-4 */
 static void test_9_3_3_5_vfs_above_num_vfs_do_not_answer(void **state)
 {
 	struct fixture *f = *state;
@@ -146,6 +151,7 @@ static void test_9_3_3_5_vfs_above_num_vfs_do_not_answer(void **state)
 }
 
 /* 9.2.1.2: VF n is at PF + first offset + (n - 1) * stride. */
+/* rules: sriov-5 */
 static void test_9_2_1_2_where_vfs_are(void **state)
 {
 	struct fixture *f = *state;
@@ -197,6 +203,7 @@ static void test_a_slot_has_one_member(void **state)
 }
 
 /* 9.3.3.3.1: a function level reset of the PF clears VF Enable, and the VFs come back reset. */
+/* rules: sriov-6 */
 static void test_9_3_3_3_1_flr_of_the_pf_ends_the_vfs(void **state)
 {
 	struct fixture *f = *state;
@@ -232,6 +239,7 @@ static void test_a_virtio_reset_of_the_pf_keeps_the_vfs(void **state)
 }
 
 /* 9.3.4: a VF has FLR, and no SR-IOV capability of its own. */
+/* rules: sriov-7 sriov-8 */
 static void test_9_3_4_what_a_vf_has(void **state)
 {
 	struct fixture *f = *state;
@@ -252,6 +260,29 @@ static void test_9_3_4_what_a_vf_has(void **state)
 		assert_int_equal(cfg_read(&d, bar, 4), 0);
 	}
 	driver_fini(&d);
+}
+
+/* 6.6.2: a function level reset is of one function. */
+/* rules: sriov-9 */
+static void test_6_6_2_flr_of_a_vf_is_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct driver d[2];
+
+	pf_enable_vfs(&f->pf, SLOTS);
+	for (int i = 0; i < 2; i++) {
+		driver_init(&d[i], f->m, f->vf[i]->pa);
+		set_common(&d[i], C_DEVICE_STATUS, 1, S_ACKNOWLEDGE);
+	}
+	assert_int_equal(d[0].pa->ops->reset(d[0].pa, NULL), 0);
+	assert_int_equal(common(&d[0], C_DEVICE_STATUS, 1), 0);
+	assert_int_equal(cfg_read(&d[0], 0x04, 2), 0);
+	assert_int_equal(common(&d[1], C_DEVICE_STATUS, 1), S_ACKNOWLEDGE);
+	assert_int_equal(cfg_read(&d[1], 0x04, 2) & 4, 4);
+	assert_int_equal(common(&f->pf.d, C_DEVICE_STATUS, 1), 0xf);
+	assert_true(answers(f, f->vf[0]));
+	for (int i = 0; i < 2; i++)
+		driver_fini(&d[i]);
 }
 
 static void test_pf_params_are_checked(void **state)
@@ -291,6 +322,7 @@ int main(void)
 		TEST(test_9_3_3_3_1_flr_of_the_pf_ends_the_vfs),
 		TEST(test_a_virtio_reset_of_the_pf_keeps_the_vfs),
 		TEST(test_9_3_4_what_a_vf_has),
+		TEST(test_6_6_2_flr_of_a_vf_is_its_own),
 		TEST(test_pf_params_are_checked),
 	};
 

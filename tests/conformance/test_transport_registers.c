@@ -65,11 +65,13 @@ static void check_identity(struct fixture *f, uint32_t device_id)
 	assert_int_equal(cfg_read(&f->d, 0x00, 4), 0xffffffff);
 }
 
+/* rules: admin-legacy-9 admin-legacy-10 */
 static void test_4_1_2_1_ids_of_a_non_transitional_device(void **state)
 {
 	check_identity(*state, 2);
 }
 
+/* rules: admin-legacy-9 admin-legacy-10 */
 static void test_4_1_2_1_ids_of_a_non_transitional_rng(void **state)
 {
 	check_identity(*state, 4);

@@ -38,6 +38,7 @@ def legacy(functions):
 
 # DEVICE_GET_INFO
 
+@pytest.mark.rules("vu-info-2", "vu-info-3", "vu-size-2")
 def test_device_info(one):
     _, _, client = one
     info = client.device_info()
@@ -46,6 +47,7 @@ def test_device_info(one):
     assert info["num_regions"] >= 9 and info["num_irqs"] >= 5
 
 
+@pytest.mark.rules("vu-size-1", "vu-size-2")
 def test_argsz_below_the_fixed_part(modern):
     assert refused(modern.device_info, argsz=15) == "EINVAL"
     assert refused(modern.region_info, 0, argsz=31) == "EINVAL"
@@ -53,6 +55,7 @@ def test_argsz_below_the_fixed_part(modern):
     assert modern.region_info(0, argsz=4096)["argsz"] == 32
 
 
+@pytest.mark.rules("vu-info-1", "vu-region-1", "vu-irq-1")
 @pytest.mark.parametrize("command,words,index", [
     (vfio_user.GET_INFO, 4, None), (vfio_user.GET_REGION_INFO, 8, 2),
     (vfio_user.GET_IRQ_INFO, 4, 2)])
@@ -64,6 +67,7 @@ def test_other_fields_must_be_zero(modern, command, words, index):
         assert got == (None if word == index else "EINVAL"), word
 
 
+@pytest.mark.rules("vu-size-3", "vu-reset-2")
 @pytest.mark.parametrize("command,size", [
     (vfio_user.GET_INFO, 16), (vfio_user.GET_REGION_INFO, 32), (vfio_user.GET_IRQ_INFO, 16),
     (vfio_user.RESET, 0), (vfio_user.DMA_MAP, 32), (vfio_user.DMA_UNMAP, 24),
@@ -77,6 +81,7 @@ def test_wrong_payload_sizes(modern, command, size):
 
 # DEVICE_GET_REGION_INFO
 
+@pytest.mark.rules("vu-region-2", "vu-region-3", "vu-size-2", "vu-region-4")
 def test_regions(one):
     _, variant, client = one
     count = client.device_info()["num_regions"]
@@ -171,6 +176,7 @@ def test_capabilities(one):
     assert {1, 2, 3, 5} <= set(found)
 
 
+@pytest.mark.rules("vu-access-1")
 def test_config_space_can_be_read_in_any_size(one):
     _, _, client = one
     size = client.region_info(CONFIG)["size"]
@@ -193,6 +199,7 @@ def test_read_only_fields_stay(one):
 
 # REGION_READ, REGION_WRITE
 
+@pytest.mark.rules("vu-access-3")
 def test_accesses_outside_of_a_region(one):
     _, _, client = one
     for region in range(client.device_info()["num_regions"]):
@@ -208,6 +215,7 @@ def test_accesses_outside_of_a_region(one):
     client.read(CONFIG, client.region_info(CONFIG)["size"] - 1, 1)
 
 
+@pytest.mark.rules("vu-access-4", "vu-size-4")
 def test_counts(modern):
     header = struct.Struct("<QII")
     largest = modern.caps["max_data_xfer_size"]
@@ -222,6 +230,7 @@ def test_counts(modern):
     modern.device_info()
 
 
+@pytest.mark.rules("vu-connection-3", "vu-header-7")
 def test_no_reply_is_honoured(modern):
     """Command Concurrency: an older command without reply is done before a younger one."""
     for value in range(256):
@@ -234,6 +243,7 @@ def test_no_reply_is_honoured(modern):
     assert modern.config_read(0, 2) == 0x1AF4
 
 
+@pytest.mark.rules("vu-connection-2", "vu-connection-4", "vu-header-1")
 def test_pipelined_commands_are_answered_in_order(one):
     _, _, client = one
     whole = client.read(CONFIG, 0, 256)
@@ -243,6 +253,7 @@ def test_pipelined_commands_are_answered_in_order(one):
         assert client.reply_to(ident, vfio_user.REGION_READ).payload[16:] == whole[at:at + 1]
 
 
+@pytest.mark.rules("vu-header-1", "vu-header-2")
 def test_ids_belong_to_the_client(modern):
     """Header: IDs may be re-used, even concurrently."""
     message = vfio_user.message(vfio_user.GET_INFO, struct.pack("<IIII", 16, 0, 0, 0), ident=0xFFFF)
@@ -251,6 +262,7 @@ def test_ids_belong_to_the_client(modern):
         assert modern.recv().id == 0xFFFF
 
 
+@pytest.mark.rules("vu-header-10", "vu-header-11", "vu-header-8", "vu-header-5")
 def test_reserved_flags_of_a_command(modern):
     payload = struct.pack("<IIII", 16, 0, 0, 0)
     for bit in range(5, 32):
@@ -262,6 +274,7 @@ def test_reserved_flags_of_a_command(modern):
     assert modern.recv().flags == vfio_user.REPLY
 
 
+@pytest.mark.rules("vu-header-12", "vu-header-9")
 def test_unsupported_commands(modern):
     unknown = [0, vfio_user.DMA_READ, vfio_user.DMA_WRITE, 14, 19, 20, 255, 0x8000, 0xFFFF]
     for command in unknown:
@@ -270,8 +283,47 @@ def test_unsupported_commands(modern):
     modern.device_info()
 
 
+@pytest.mark.rules("vu-header-1", "vu-header-3", "vu-header-5", "vu-header-6", "vu-header-8",
+                   "vu-header-9")
+def test_every_command_is_answered(modern):
+    """By one reply with its ID and command; of an error, nothing but the header with an errno."""
+    for command in (*range(2, 24), 255, 0x8000, 0xFFFF):
+        for payload in (b"", bytes(7), bytes(32)):
+            ident = modern.send(command, payload)
+            reply = modern.recv()
+            assert (reply.id, reply.command) == (ident, command)
+            assert reply.flags in (vfio_user.REPLY, vfio_user.REPLY | vfio_user.ERROR)
+            if reply.flags & vfio_user.ERROR:
+                assert reply.error and not reply.payload and not reply.fds
+            else:
+                assert not reply.error
+    modern.device_info()
+
+
+@pytest.mark.rules("vu-map-7", "vu-setirqs-13", "vu-reset-2", "vu-unmap-3")
+def test_replies_without_a_payload(modern):
+    assert modern.command(vfio_user.DMA_MAP, struct.pack("<IIQQQ", 32, 3, 0, 0, 4096)) == b""
+    assert len(modern.command(vfio_user.DMA_UNMAP, struct.pack("<IIQQ", 24, 0, 0, 4096))) == 24
+    assert modern.command(vfio_user.SET_IRQS,
+                          struct.pack("<IIIII", 20, DATA_NONE | TRIGGER, MSIX, 0, 0)) == b""
+    assert modern.command(vfio_user.RESET) == b""
+
+
+@pytest.mark.rules("vu-access-1", "vu-access-2")
+def test_every_region_can_be_accessed(one):
+    """Read and written, with offset, region and count in the reply (Client.read() compares)."""
+    _, _, client = one
+    for region in range(client.device_info()["num_regions"]):
+        info = client.region_info(region)
+        if info["size"]:
+            assert info["flags"] == READ | WRITE
+            client.write(region, 0, client.read(region, 0, 1))
+            assert len(client.read(region, info["size"] - 1, 1)) == 1
+
+
 # DEVICE_GET_IRQ_INFO
 
+@pytest.mark.rules("vu-irq-2", "vu-irq-3")
 def test_irqs(one):
     _, _, client = one
     count = client.device_info()["num_irqs"]
@@ -286,12 +338,14 @@ def test_irqs(one):
     assert vectors["count"] == (client.config_read(at + 2, 2) & 0x7FF) + 1
 
 
+@pytest.mark.rules("vu-irq-4")
 def test_intx_is_automasked(legacy):
     assert legacy.irq_info(INTX)["flags"] & 7 == 7  # eventfd, maskable, automasked
 
 
 # DEVICE_SET_IRQS
 
+@pytest.mark.rules("vu-setirqs-1")
 @pytest.mark.parametrize("flags", [0, DATA_NONE, TRIGGER, DATA_NONE | DATA_EVENTFD | TRIGGER,
                                    DATA_NONE | MASK | UNMASK, DATA_NONE | TRIGGER | 64,
                                    0xFFFFFFFF])
@@ -299,6 +353,7 @@ def test_set_irqs_flags(modern, flags):
     assert refused(modern.set_irqs, MSIX, flags, 0, 1) == "EINVAL"
 
 
+@pytest.mark.rules("vu-setirqs-11")
 def test_set_irqs_ranges(modern):
     count = modern.irq_info(MSIX)["count"]
     for index, start, number in ((MSIX, 0, count + 1), (MSIX, count, 1), (MSIX, count - 1, 2),
@@ -311,6 +366,7 @@ def test_set_irqs_ranges(modern):
     assert refused(modern.set_irqs, MSIX, DATA_NONE | TRIGGER, 1, 0) == "EINVAL"
 
 
+@pytest.mark.rules("vu-setirqs-2", "vu-setirqs-12")
 def test_set_irqs_data_and_descriptors(modern):
     irqs = [Irq() for _ in range(3)]
     fds = [irq.fd for irq in irqs]
@@ -325,6 +381,7 @@ def test_set_irqs_data_and_descriptors(modern):
     assert refused(modern.set_irqs, MSIX, DATA_BOOL | TRIGGER, 0, 0xFFFFFFFF) == "EINVAL"
 
 
+@pytest.mark.rules("vu-setirqs-3", "vu-setirqs-4", "vu-setirqs-6", "vu-setirqs-9", "vu-setirqs-10")
 def test_set_irqs_trigger(modern):
     """In typical operation, step 5: a client may trigger an interrupt itself."""
     irqs = [Irq(), Irq()]
@@ -343,6 +400,7 @@ def test_set_irqs_trigger(modern):
     assert irqs[1].wait(0.05) == 0
 
 
+@pytest.mark.rules("vu-setirqs-6", "vu-connection-9")
 def test_set_irqs_closes_what_it_replaces(functions):
     function = functions("rng", "modern")
     with function.client() as client:
@@ -359,6 +417,7 @@ def test_set_irqs_closes_what_it_replaces(functions):
         assert len(os.listdir(fds)) == before - 1
 
 
+@pytest.mark.rules("vu-connection-9")
 def test_something_that_is_no_eventfd(modern):
     """Its owner's problem only: an interrupt that reaches nobody."""
     with open("/dev/null", "rb") as null:
@@ -370,6 +429,7 @@ def test_something_that_is_no_eventfd(modern):
 
 # DEVICE_RESET
 
+@pytest.mark.rules("vu-reset-1", "vu-reset-2")
 def test_reset_puts_registers_back(one):
     _, variant, client = one
     client.config_write(0x04, 2, 0x7)
@@ -383,6 +443,7 @@ def test_reset_puts_registers_back(one):
         assert client.read(BAR0, 18, 1) == b"\0"
 
 
+@pytest.mark.rules("vu-connection-8")
 def test_a_new_vmm_finds_it_new(functions):
     function = functions("blk", "legacy")
     with function.client() as client:

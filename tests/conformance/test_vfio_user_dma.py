@@ -39,6 +39,7 @@ def features(variant, *bits):
 
 # DMA_MAP
 
+@pytest.mark.rules("vu-map-2", "vu-map-7")
 def test_map_argsz_and_flags(client, memory):
     def dma_map(argsz=32, flags=3, offset=0, iova=0, size=PAGE):
         return refused(client.command, vfio_user.DMA_MAP,
@@ -50,6 +51,7 @@ def test_map_argsz_and_flags(client, memory):
     assert dma_map() is None
 
 
+@pytest.mark.rules("vu-map-8")
 @pytest.mark.parametrize("iova,size,offset", [
     (0, 0, 0), (1, PAGE, 0), (0, 1, 0), (0, PAGE + 1, 0), (0x800, PAGE, 0), (0, PAGE, 1),
     (0, PAGE, 0x800), ((1 << 64) - PAGE, 2 * PAGE, 0), (PAGE, (1 << 64) - PAGE, 0),
@@ -63,6 +65,7 @@ def test_map_at_the_end_of_the_space(client, memory):
     client.dma_unmap((1 << 64) - PAGE, PAGE)
 
 
+@pytest.mark.rules("vu-map-6")
 def test_map_over_an_existing_map(client, memory):
     """A command to map over an existing region must be failed with EEXIST."""
     base = 16 * PAGE
@@ -74,6 +77,7 @@ def test_map_over_an_existing_map(client, memory):
     client.dma_map(20 * PAGE, PAGE, memory.fd)
 
 
+@pytest.mark.rules("vu-map-9", "vu-map-4")
 def test_map_descriptors(rng, client, memory):
     fds = f"/proc/{rng.pid()}/fd"
     before = len(os.listdir(fds))
@@ -91,6 +95,7 @@ def test_map_descriptors(rng, client, memory):
 
 # DMA_UNMAP
 
+@pytest.mark.rules("vu-unmap-1")
 def test_unmap_must_match_exactly(client, memory):
     base = 1 << 32
     client.dma_map(base, 4 * PAGE, memory.fd)
@@ -101,6 +106,7 @@ def test_unmap_must_match_exactly(client, memory):
     assert refused(client.dma_unmap, base, 4 * PAGE) == "ENOENT"
 
 
+@pytest.mark.rules("vu-unmap-3", "vu-unmap-4")
 def test_unmap_fields(client, memory):
     client.dma_map(0, PAGE, memory.fd)
     for argsz, flags, iova, size in ((23, 0, 0, PAGE), (24, 1, 0, PAGE), (24, 2, 0, 0),
@@ -142,6 +148,7 @@ def test_rng(functions, attach, variant):
     assert one != two and len(set(one)) > 100
 
 
+@pytest.mark.rules("vu-map-3")
 def test_blk_reads_and_writes(blk):
     with open(blk.function.image, "rb") as image:
         content = image.read()
@@ -178,6 +185,7 @@ def test_blk_indirect(functions, attach, variant):
         assert data == image.read(8192)
 
 
+@pytest.mark.rules("vu-setirqs-5")
 def test_interrupts_msix(functions, attach, variant):
     guest = attach(functions("rng", variant), variant)
     irqs = guest.transport.enable_msix(2)
@@ -188,6 +196,7 @@ def test_interrupts_msix(functions, attach, variant):
     assert irqs[0].wait(0) == 0
 
 
+@pytest.mark.rules("vu-setirqs-14", "vu-setirqs-7")
 def test_interrupts_intx(functions, attach):
     """Automasked: one interrupt, then none until it is unmasked; reading ISR acknowledges it."""
     guest = attach(functions("rng", "legacy"), "legacy")
@@ -211,6 +220,7 @@ def test_interrupts_intx(functions, attach):
     assert irq.wait() == 1
 
 
+@pytest.mark.rules("vu-map-2")
 def test_read_only_memory(functions, attach, variant):
     """The device may read what was mapped readable, and a write there is a fault."""
     guest = attach(functions("rng", variant), variant)
@@ -225,6 +235,7 @@ def test_read_only_memory(functions, attach, variant):
     other.close()
 
 
+@pytest.mark.rules("vu-map-1")
 def test_unmapped_memory_stops_the_function_only(functions, attach, variant):
     guest = attach(functions("rng", variant), variant)
     guest.transport.start(features(variant))
@@ -240,6 +251,7 @@ def test_unmapped_memory_stops_the_function_only(functions, attach, variant):
     assert guest.function.show()["state"] == "connected"
 
 
+@pytest.mark.rules("vu-map-4", "vu-map-5")
 def test_map_without_a_descriptor_says_what_is_missing(functions, attach):
     guest = attach(functions("rng", "modern"), "modern")
     guest.client.dma_map(0x10000000, PAGE)
@@ -250,6 +262,7 @@ def test_map_without_a_descriptor_says_what_is_missing(functions, attach):
     assert "share=on" in str(guest.function.show()) + guest.function.ridge.log()
 
 
+@pytest.mark.rules("vu-unmap-2")
 def test_io_after_unmap_is_a_fault(functions, attach, variant):
     guest = attach(functions("rng", variant), variant)
     other = Memory(size=PAGE, iova=0x10000000)
@@ -285,6 +298,7 @@ def test_memory_that_shrinks_stops_the_function_only(create, functions, attach):
     rng_read(neighbour.transport, 64)
 
 
+@pytest.mark.rules("vu-connection-6", "vu-connection-7")
 def test_device_stops_with_its_vmm(functions, attach, variant):
     """After a disconnect no DMA and no interrupt happen, though requests were available."""
     function = functions("rng", variant)
@@ -338,6 +352,7 @@ def hang(guest, memory=None):
     return area
 
 
+@pytest.mark.rules("vu-unmap-2")
 def test_unmap_waits_for_io(hanging, variant):
     """The server must release all references to the region before replying to an UNMAP."""
     guest = hanging(variant)
@@ -354,6 +369,7 @@ def test_unmap_waits_for_io(hanging, variant):
     other.close()
 
 
+@pytest.mark.rules("vu-connection-5")
 @pytest.mark.parametrize("what", ["unmap", "reset", "flr", "status"])
 def test_waiting_for_io_is_bounded(hanging, functions, attach, variant, what):
     guest = hanging(variant)
@@ -391,6 +407,7 @@ def test_waiting_for_io_is_bounded(hanging, functions, attach, variant, what):
     guest.function.idle()
 
 
+@pytest.mark.rules("vu-connection-6")
 def test_vmm_gone_while_io_hangs(hanging, variant):
     """Nobody gets the function before the last one's I/O has ended; then it is new."""
     guest = hanging(variant)

@@ -60,6 +60,7 @@ def neighbour(quiet):
 
 # Messages that end the connection
 
+@pytest.mark.rules("vu-header-4")
 @pytest.mark.parametrize("size", [0, 1, 8, 15, 0x200000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
 def test_impossible_sizes(victim, size):
     with victim.client() as client:
@@ -68,6 +69,7 @@ def test_impossible_sizes(victim, size):
     victim.idle()
 
 
+@pytest.mark.rules("vu-header-5")
 @pytest.mark.parametrize("kind", range(1, 16))
 def test_messages_that_are_no_commands(victim, kind):
     """We sent no command, so no reply is expected; other types do not exist."""
@@ -77,6 +79,7 @@ def test_messages_that_are_no_commands(victim, kind):
     victim.idle()
 
 
+@pytest.mark.rules("vu-connection-9")
 def test_random_bytes(victim):
     rnd = random.Random(1)
     for _ in range(50):
@@ -119,6 +122,7 @@ def test_descriptors_with_commands_that_take_none(victim):
 
 # Pieces
 
+@pytest.mark.rules("vu-header-4")
 @pytest.mark.parametrize("cut", [1, 3, 8, 15, 16, 17, 20, 31])
 def test_one_message_in_two_pieces(victim, cut):
     with victim.client() as client:
@@ -169,6 +173,7 @@ def test_a_message_that_never_ends(victim):
             assert refused(second.version) == "EBUSY"
 
 
+@pytest.mark.rules("vu-size-4")
 def test_too_large_a_write_is_refused(victim):
     """Up to the default max_data_xfer_size, which is what a client may believe in."""
     with victim.client(caps={}) as client:
@@ -180,6 +185,7 @@ def test_too_large_a_write_is_refused(victim):
 
 # Floods
 
+@pytest.mark.rules("vu-connection-9")
 def test_replies_that_are_never_read(victim):
     pid = victim.pid()
     with victim.client() as client:
@@ -287,6 +293,7 @@ def mischief(rnd, client, memory, irqs):
         refused(client.reset)
 
 
+@pytest.mark.rules("vu-connection-6", "vu-connection-7", "vu-connection-9")
 @pytest.mark.parametrize("kind,variant", [("rng", "modern"), ("blk", "legacy"),
                                           ("blk", "transitional")])
 def test_hostile_clients_leave_nothing_behind(functions, kind, variant):

@@ -19,6 +19,7 @@ def modern(functions):
         yield client
 
 
+@pytest.mark.rules("vu-multi-1", "vu-multi-2")
 def test_writes_to_several_regions_in_order(functions):
     with functions("blk", "transitional").client() as client:
         assert client.write_multi([(CONFIG, LINE, b"\x01"), (BAR0, QUEUE_SELECT, b"\x05\x00"),
@@ -31,6 +32,7 @@ def test_writes_to_several_regions_in_order(functions):
         assert client.read(BAR0, STATUS, 1) == b"\x00"
 
 
+@pytest.mark.rules("vu-multi-1", "vu-multi-2")
 @pytest.mark.parametrize("count", [1, 2, 64, 200, 1000])
 def test_many_writes(modern, count):
     writes = [(CONFIG, LINE, bytes([i & 0xFF])) for i in range(count)]
@@ -40,6 +42,7 @@ def test_many_writes(modern, count):
     assert modern.config_read(LINE, 1) == 0x55
 
 
+@pytest.mark.rules("vu-multi-3")
 def test_every_size_of_a_write(modern):
     for size in range(1, 9):
         assert modern.write_multi([(2, 0x20, bytes(range(1, 9))[:size])]) == 1
@@ -50,6 +53,7 @@ def test_every_size_of_a_write(modern):
         assert modern.config_read(LINE, 1) == 0, "nothing of it was done"
 
 
+@pytest.mark.rules("vu-multi-3")
 def test_counts_that_do_not_fit(modern):
     two = [(CONFIG, LINE, b"\x33")] * 2
     for count in (0, 1, 3, 1 << 32, (1 << 61) + 2, (1 << 64) - 1):
@@ -60,6 +64,7 @@ def test_counts_that_do_not_fit(modern):
     assert modern.config_read(LINE, 1) == 0
 
 
+@pytest.mark.rules("vu-multi-2")
 @pytest.mark.parametrize("region,offset", [(CONFIG, PAGE), (CONFIG, PAGE - 1), (9, 0), (2, 1 << 40),
                                            (0xFFFFFFFF, 0), (0, 0), (2, 0xFFFFFFFFFFFFFFF0)])
 def test_a_write_that_fails_ends_it(modern, region, offset):
@@ -91,6 +96,7 @@ def posted_kick(transport):
                                                    [(bar, at, b"\x00\x00")]), flags=NO_REPLY)
 
 
+@pytest.mark.rules("vu-unmap-2")
 @pytest.mark.parametrize("variant", ["modern", "legacy"])
 def test_io_that_it_started_ends_before_unmap_is_answered(functions, attach, variant):
     guest = attach(functions("blk", variant), variant)

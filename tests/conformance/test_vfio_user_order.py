@@ -17,6 +17,7 @@ def posted(region, offset, data):
                    flags=NO_REPLY)
 
 
+@pytest.mark.rules("vu-connection-2")
 @pytest.mark.parametrize("trigger", ["notify", "DRIVER_OK"])
 def test_unmap_right_behind_what_makes_the_device_read_its_queue(functions, attach, trigger):
     """QEMU sends both in one piece when a BIOS starts a disk and then changes the memory map."""

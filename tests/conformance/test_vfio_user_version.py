@@ -16,6 +16,7 @@ def rng(functions):
     return functions("rng", "modern")
 
 
+@pytest.mark.rules("vu-version-2", "vu-version-8", "vu-version-9")
 def test_version_of_qemu(rng):
     with rng.client() as client:
         assert client.caps["max_msg_fds"] >= 1
@@ -24,6 +25,7 @@ def test_version_of_qemu(rng):
         assert 4096 <= client.caps["max_data_xfer_size"] <= 1048576
 
 
+@pytest.mark.rules("vu-version-4", "vu-version-5")
 def test_capabilities_are_a_subset_of_those_proposed(rng):
     for name in ("pgsizes", "max_msg_fds", "max_dma_maps", "max_data_xfer_size",
                  "write_multiple"):
@@ -35,17 +37,20 @@ def test_capabilities_are_a_subset_of_those_proposed(rng):
         assert client.device_info()["num_regions"] >= 9
 
 
+@pytest.mark.rules("vu-version-4", "vu-version-10")
 def test_nothing_that_is_not_there_is_promised(rng):
     with rng.client(caps=dict(QEMU_CAPS, twin_socket={"supported": True}, unknown=[1])) as client:
         assert "twin_socket" not in client.caps and "unknown" not in client.caps
         assert client.caps["write_multiple"] is True
 
 
+@pytest.mark.rules("vu-version-8")
 def test_limits_are_the_lower_of_both(rng):
     with rng.client(caps={"max_dma_maps": 5, "max_data_xfer_size": 512}) as client:
         assert client.caps == {"max_dma_maps": 5, "max_data_xfer_size": 512}
 
 
+@pytest.mark.rules("vu-version-10")
 def test_write_multiple_is_for_those_who_offer_it(rng):
     for caps in ({}, {"write_multiple": False}):
         with rng.client(caps=caps) as client:
@@ -56,6 +61,7 @@ def test_write_multiple_is_for_those_who_offer_it(rng):
         rng.idle()
 
 
+@pytest.mark.rules("vu-size-4")
 @pytest.mark.parametrize("size", [0, 1, 4, 64])
 def test_a_client_that_takes_little_data(rng, size):
     """count must not exceed the max_data_xfer_size that was agreed on."""
@@ -69,17 +75,20 @@ def test_a_client_that_takes_little_data(rng, size):
         assert client.device_info()["num_regions"] >= 9
 
 
+@pytest.mark.rules("vu-version-5")
 def test_version_data_is_optional(rng):
     with rng.client(caps=None) as client:
         assert client.version(data=b"") == {}
 
 
+@pytest.mark.rules("vu-version-3")
 def test_minor_is_not_above_the_proposed(rng):
     with rng.client(caps=None) as client:
         # Client.version() compares what comes back.
         client.version({}, minor=7)
 
 
+@pytest.mark.rules("vu-version-2")
 @pytest.mark.parametrize("major", [1, 0xFFFF])
 def test_unknown_major_ends_the_connection(rng, major):
     with rng.client(caps=None) as client:
@@ -96,6 +105,7 @@ def test_unknown_major_ends_the_connection(rng, major):
     b'{"capabilities":{"twin_socket":[]}}\0', b'{"capabilities":{"pgsizes":16}}\0',
     b"[" * 3000 + b"\0", b'{"a":"\xff"}\0', b'{"a":"' + b"x" * 60000 + b'"}\0',
 ])
+@pytest.mark.rules("vu-version-6", "vu-version-9")
 def test_garbage_for_capabilities_ends_the_connection(rng, data):
     with rng.client(caps=None) as client:
         with pytest.raises(Refused):
@@ -104,6 +114,7 @@ def test_garbage_for_capabilities_ends_the_connection(rng, data):
     rng.idle()
 
 
+@pytest.mark.rules("vu-version-6")
 def test_version_too_short(rng):
     with rng.client(caps=None) as client:
         assert refused(client.command, vfio_user.VERSION, b"\0\0") == "EINVAL"
@@ -111,6 +122,7 @@ def test_version_too_short(rng):
     rng.idle()
 
 
+@pytest.mark.rules("vu-version-1")
 @pytest.mark.parametrize("command", [vfio_user.GET_INFO, vfio_user.RESET, vfio_user.DMA_MAP, 0, 99])
 def test_version_must_come_first(rng, command):
     with rng.client(caps=None) as client:
@@ -120,6 +132,7 @@ def test_version_must_come_first(rng, command):
     rng.idle()
 
 
+@pytest.mark.rules("vu-version-1")
 def test_version_without_reply_ends_the_connection(rng):
     with rng.client(caps=None) as client:
         client.send(vfio_user.VERSION, struct.pack("<HH", 0, 0), flags=vfio_user.NO_REPLY)
@@ -127,12 +140,14 @@ def test_version_without_reply_ends_the_connection(rng):
     rng.idle()
 
 
+@pytest.mark.rules("vu-version-12")
 def test_version_comes_once(rng):
     with rng.client() as client:
         assert refused(client.version, QEMU_CAPS) == "EINVAL"
         client.device_info()
 
 
+@pytest.mark.rules("vu-connection-9")
 def test_silence_does_not_hold_the_function(rng):
     with rng.client(caps=None) as client:
         assert client.closed(timeout=8)
@@ -140,6 +155,7 @@ def test_silence_does_not_hold_the_function(rng):
     rng.client().close()
 
 
+@pytest.mark.rules("vu-connection-1")
 def test_second_vmm_is_told_ebusy(rng):
     before = rng.counters().get("refused", 0)
     with rng.client() as first:
@@ -154,6 +170,7 @@ def test_second_vmm_is_told_ebusy(rng):
     rng.client().close()
 
 
+@pytest.mark.rules("vu-connection-9")
 def test_silent_second_vmms_hold_nothing(rng):
     fds = f"/proc/{rng.pid()}/fd"
     with rng.client() as first:
@@ -168,6 +185,7 @@ def test_silent_second_vmms_hold_nothing(rng):
         first.device_info()
 
 
+@pytest.mark.rules("vu-version-6")
 def test_whole_capabilities_text_is_json(rng):
     with rng.client(caps=None) as client:
         data = json.dumps({"capabilities": QEMU_CAPS}, indent=8).encode() + b"\0"

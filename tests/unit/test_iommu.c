@@ -118,6 +118,7 @@ static void test_map_reaches_the_last_page_of_the_address_space(void **state)
 	assert_int_equal(iommu_unmap(f->a, -PAGE, PAGE, NULL), 0);
 }
 
+/* rules: vu-map-6 */
 static void test_map_refuses_overlap_with_eexist(void **state)
 {
 	struct fixture *f = *state;
@@ -136,6 +137,7 @@ static void test_map_refuses_overlap_with_eexist(void **state)
 	assert_int_equal(iommu_space_maps(f->a), 3);
 }
 
+/* rules: vu-unmap-1 */
 static void test_unmap_takes_the_very_bounds_only(void **state)
 {
 	struct fixture *f = *state;
@@ -174,6 +176,7 @@ static void test_maps_made_in_any_order_are_found(void **state)
 				 i % 2 ? (int)order[i] : -EFAULT);
 }
 
+/* rules: vu-map-10 */
 static void test_the_number_of_maps_has_a_limit(void **state)
 {
 	struct fixture *f = *state;
@@ -267,6 +270,7 @@ static void test_memory_is_shared_by_file_not_by_descriptor(void **state)
 }
 
 /* A page fault in it could wait for anybody: only memfds, tmpfs and hugetlbfs are memory. */
+/* rules: vu-map-9 */
 static void test_what_is_no_memory_is_refused(void **state)
 {
 	static const char *const paths[] = { "/dev/zero", "/proc/self/exe", "/" };
@@ -340,6 +344,7 @@ static void test_reads_and_writes_cross_adjacent_maps(void **state)
 	assert_int_equal(iommu_read(f->a, PAGE - 1, data, 2), -EFAULT);
 }
 
+/* rules: vu-map-2 */
 static void test_direction_is_kept(void **state)
 {
 	struct fixture *f = *state;

@@ -64,6 +64,7 @@ static uint16_t msix_control(struct root_fixture *r)
 	return (uint16_t)r->pa->ops->config_read(r->pa, at, 2);
 }
 
+/* rules: sriov-10 */
 static void test_an_empty_rid_reads_all_ones(void **state)
 {
 	struct root_fixture *r = *state;

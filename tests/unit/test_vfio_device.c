@@ -337,6 +337,7 @@ static void on_waited(struct vfio_wait *wait, int result)
 }
 
 /* An unmap is over when the I/O into it is, and the answer comes once. */
+/* rules: vu-unmap-2 */
 static void test_an_unmap_waits_for_io(void **state)
 {
 	struct fixture *f = *state;
@@ -460,6 +461,7 @@ static void test_one_user_at_a_time(void **state)
 	assert_int_equal(user_read(f->u, CONFIG, 0, 4), 0x10421af4);
 }
 
+/* rules: vu-connection-8 */
 static void test_the_next_user_finds_a_new_function(void **state)
 {
 	struct fixture *f = *state;

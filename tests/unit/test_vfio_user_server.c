@@ -152,6 +152,7 @@ static void test_irqs(void **state)
 		close(events[i]);
 }
 
+/* rules: vu-header-7 */
 static void test_no_reply(void **state)
 {
 	struct fixture *f = *state;
@@ -179,6 +180,7 @@ static void test_no_reply(void **state)
 
 /* While an access is under way nothing that came after it is handled; then all of it is, in order.
  */
+/* rules: vu-connection-2 */
 static void test_late_access(void **state)
 {
 	struct fixture *f = *state;
@@ -221,6 +223,7 @@ static void test_late_access(void **state)
 	detach(f, fd);
 }
 
+/* rules: vu-unmap-2 vu-reset-1 */
 static void test_late_unmap_and_reset(void **state)
 {
 	struct fixture *f = *state;
@@ -262,6 +265,7 @@ static void finish_in_work(struct loop_work *work)
  * A write has its effect when the loop comes to it, and needs the memory that was there when it was
  * made: in one piece with the UNMAP, or if the UNMAP comes as soon as the write was answered.
  */
+/* rules: vu-connection-2 */
 static void test_unmap_after_write(void **state)
 {
 	struct fixture *f = *state;
@@ -319,6 +323,7 @@ static void test_too_late_access(void **state)
 }
 
 /* The client goes while the device works for it. */
+/* rules: vu-connection-6 */
 static void test_gone_while_busy(void **state)
 {
 	struct fixture *f = *state;

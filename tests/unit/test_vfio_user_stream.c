@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 /* Messages cut anywhere and glued anyhow are the same messages. */
+/* rules: vu-header-4 vu-connection-4 */
 static void test_framing(void **state)
 {
 	struct fixture *f = *state;

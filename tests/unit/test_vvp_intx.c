@@ -176,6 +176,7 @@ static void test_4_1_4_5_a_configuration_change(void **state)
 }
 
 /* Automasked: one event until the user unmasks, however much happens. */
+/* rules: vu-setirqs-14 */
 static void test_one_event_until_it_is_unmasked(void **state)
 {
 	struct fixture *f = *state;
@@ -212,6 +213,7 @@ static void test_unmasking_a_line_that_is_up_triggers_again(void **state)
 	assert_int_equal(event_count(f->event), 0);
 }
 
+/* rules: vu-setirqs-7 */
 static void test_masking_by_the_user(void **state)
 {
 	struct fixture *f = *state;
@@ -235,6 +237,7 @@ static void test_masking_by_the_user(void **state)
 }
 
 /* An eventfd may unmask: what a VMM with resampling uses. */
+/* rules: vu-setirqs-8 */
 static void test_unmasking_by_an_eventfd(void **state)
 {
 	struct fixture *f = *state;
@@ -380,6 +383,7 @@ static void test_from_intx_to_msix(void **state)
 }
 
 /* A user triggers itself: a loop back. */
+/* rules: vu-setirqs-9 */
 static void test_the_user_triggers_its_own_interrupt(void **state)
 {
 	struct fixture *f = *state;
