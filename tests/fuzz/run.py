@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs the fuzz targets of a build folder, two at a time on two cores.
+
+    run.py BUILD [--seconds N | --dry N] [--merge] [--junit FILE] [TARGET...]
+
+Each target begins with the inputs in corpus/TARGET and with what earlier runs found, which is kept
+in BUILD/fuzz/TARGET. --seconds N: for so long (default 60). --dry N: until N seconds brought no new
+coverage. --merge: afterwards, add to corpus/TARGET what brings coverage that it did not have.
+
+An input that shows an error is left in BUILD/fuzz/crash-TARGET-*, its report beside it, and the
+exit status is 1.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+HERE = pathlib.Path(__file__).parent
+# One input that takes longer than this is an error by itself: the targets end in milliseconds.
+INPUT_SECONDS = 30
+INPUT_BYTES = 1024
+MERGE_BYTES_MAX = 65536  # what one merge may add to the tree, per target
+
+STATUS = re.compile(r"^#(\d+)\s+(\w+)\s+cov: (\d+) ft: (\d+) corp: (\d+)/\S+")
+
+
+def library_options(build, target):
+    """What every run of a target has: no entropic schedule, which costs more than it finds here."""
+    return [build / "tests" / "fuzz" / f"fuzz_{target}", "-entropic=0", "-len_control=0",
+            f"-max_len={INPUT_BYTES}", f"-timeout={INPUT_SECONDS}", "-rss_limit_mb=4096",
+            "-print_final_stats=1", f"-artifact_prefix={build}/fuzz/crash-{target}-"]
+
+
+class Result:
+    def __init__(self, target):
+        self.target = target
+        self.execs = self.coverage = self.features = self.corpus = 0
+        self.new_at = 0.0
+        self.seconds = 0.0
+        self.failed = False
+
+    def line(self):
+        rate = self.execs / self.seconds if self.seconds else 0
+        verdict = "FAILED" if self.failed else "ok"
+        return (f"{self.target:10} {self.seconds:7.0f} s {self.execs:10d} {rate:8.0f}/s "
+                f"{self.coverage:7d} {self.features:9d} {self.corpus:7d} "
+                f"{self.seconds - self.new_at:7.0f} s  {verdict}")
+
+
+HEADER = (f"{'target':10} {'time':>9} {'inputs':>10} {'rate':>10} {'edges':>7} {'features':>9} "
+          f"{'corpus':>7} {'last new':>9}")
+
+
+def fuzz(build, target, seconds, dry):
+    result = Result(target)
+    found = build / "fuzz" / target
+    found.mkdir(parents=True, exist_ok=True)
+    log = build / "fuzz" / f"{target}.log"
+    command = library_options(build, target) + [found, HERE / "corpus" / target]
+    if not dry:
+        command.append(f"-max_total_time={seconds}")
+    start = time.monotonic()
+    features = 0
+    with open(log, "w") as out, subprocess.Popen(
+            [str(word) for word in command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            text=True, errors="replace", cwd=build / "fuzz") as process:
+        for line in process.stderr:
+            out.write(line)
+            match = STATUS.match(line)
+            result.seconds = time.monotonic() - start
+            if match:
+                result.execs = int(match[1])
+                result.coverage, result.features = int(match[3]), int(match[4])
+                result.corpus = int(match[5])
+                if result.features > features:
+                    features = result.features
+                    result.new_at = result.seconds
+            # libFuzzer says something at every power of two of inputs, so this is asked often
+            # enough, and at the latest when twice as many were tried.
+            if dry and result.seconds - result.new_at > dry:
+                process.terminate()
+                break
+    stopped = dry and process.returncode in (-15, 0, 72)
+    result.failed = process.returncode != 0 and not stopped
+    result.seconds = time.monotonic() - start
+    if result.failed:
+        sys.stderr.write("".join(open(log, errors="replace").readlines()[-60:]))
+    return result
+
+
+def merge(build, target):
+    """Adds what was found, and brings something new, to the inputs in the tree."""
+    corpus = HERE / "corpus" / target
+    before = {path.name for path in corpus.iterdir()}
+    subprocess.run([str(word) for word in library_options(build, target)]
+                   + ["-merge=1", str(corpus), str(build / "fuzz" / target)],
+                   check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    added = sorted((path for path in corpus.iterdir() if path.name not in before),
+                   key=lambda path: path.stat().st_size)
+    total = 0
+    for path in added:
+        total += path.stat().st_size
+        if total > MERGE_BYTES_MAX:
+            path.unlink()
+    return sum(path.exists() for path in added)
+
+
+def write_junit(path, results):
+    suite = xml.etree.ElementTree.Element(
+        "testsuite", name="fuzz", tests=str(len(results)),
+        failures=str(sum(result.failed for result in results)))
+    for result in results:
+        case = xml.etree.ElementTree.SubElement(
+            suite, "testcase", classname="fuzz", name=result.target, time=f"{result.seconds:.1f}")
+        if result.failed:
+            xml.etree.ElementTree.SubElement(case, "failure", message=result.line())
+    xml.etree.ElementTree.ElementTree(suite).write(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run fuzz", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--dry", type=int, default=0, metavar="SECONDS")
+    parser.add_argument("--merge", action="store_true")
+    parser.add_argument("--junit", type=pathlib.Path, metavar="FILE", help="write results as JUnit XML")
+    parser.add_argument("targets", nargs="*", metavar="TARGET")
+    args = parser.parse_intermixed_args()
+    build = args.build.resolve()
+    have = sorted(path.name.removeprefix("fuzz_") for path in (build / "tests" / "fuzz").iterdir()
+                  if path.name.startswith("fuzz_") and os.access(path, os.X_OK) and path.is_file())
+    for target in args.targets:
+        if target not in have:
+            parser.error(f"there is no target {target}; there are {', '.join(have)}")
+    (build / "fuzz").mkdir(exist_ok=True)
+    jobs = max(1, len(os.sched_getaffinity(0)))
+    print(HEADER, flush=True)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        runs = [pool.submit(fuzz, build, target, args.seconds, args.dry)
+                for target in args.targets or have]
+        results = []
+        for run in concurrent.futures.as_completed(runs):
+            results.append(run.result())
+            print(results[-1].line(), flush=True)
+    if args.merge:
+        for result in results:
+            print(f"{result.target}: {merge(build, result.target)} inputs added to the tree")
+    failed = sum(result.failed for result in results)
+    if args.junit:
+        write_junit(args.junit, results)
+    print(f"fuzz: {len(results)} targets, {sum(result.execs for result in results)} inputs, "
+          f"{failed} failed")
+    if failed:
+        print(f"fuzz: reports and inputs are in {build}/fuzz")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
