@@ -45,4 +45,9 @@ int uring_fdatasync(struct uring *ring, struct uring_op *op, int fd);
 /* Fills in stx_size of sx. */
 int uring_file_size(struct uring *ring, struct uring_op *op, int fd, struct statx *sx);
 
+#ifdef RIDGE_FAULTS
+/* Tries to open a file by the ring, which it does not do. Nothing may be under way. */
+int uring_fault_open(struct uring *ring, const char *path);
+#endif
+
 #endif
