@@ -14,4 +14,9 @@ void functions_destroy(struct control *ctl, struct jsonrpc_call *call, struct js
 void functions_bind(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 void functions_set(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
 
+#ifdef RIDGE_FAULTS
+/* debug.c */
+void debug_fault(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);
+#endif
+
 #endif

@@ -123,56 +123,6 @@ static void events_subscribe(struct control *ctl, struct jsonrpc_call *call,
 	server_subscribe(call);
 }
 
-#ifdef RIDGE_FAULTS
-static void fault_done(struct ipc_request *request, struct ipc_reply *reply)
-{
-	struct jsonrpc_call *call = request->owner;
-	struct error e;
-
-	if (!call)
-		return;
-	request->owner = NULL;
-	if (reply->event == IPC_DONE && !reply->error) {
-		jsonrpc_reply(call, json_object_new_object());
-		return;
-	}
-	error_set(&e, -reply->error, "%s", reply->text[0] ? reply->text : strerror(-reply->error));
-	methods_fail(call, "debug fault", &e);
-}
-
-static void debug_fault(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
-{
-	static const char *const members[] = { "name", "kind", "value", NULL };
-	const char *name, *kind, *value;
-	struct ipc_fault fault = { 0 };
-	struct function *fn;
-	struct error e;
-	struct pf *pf;
-	int err;
-
-	err = params_strings(params, members, (const char **[]){ &name, &kind, &value }, &e);
-	if (!err) {
-		fault.kind = !strcmp(kind, "admin-stall")    ? IPC_FAULT_ADMIN_STALL
-			     : !strcmp(kind, "backend-hang") ? IPC_FAULT_BACKEND_HANG
-							     : 0;
-		fault.value = !strcmp(value, "1");
-		fn = registry_function(ctl, name);
-		pf = fn ? fn->pf : registry_pf(ctl, name);
-		snprintf(fault.name, sizeof(fault.name), "%s", name);
-		if (!fault.kind || !pf)
-			err = error_params(&e, "give a name, kind admin-stall or backend-hang, and "
-					       "value 0 or 1");
-		else
-			err = ipc_link_send(&pf->link, IPC_FAULT, &fault, sizeof(fault), NULL, 0,
-					    IPC_DEADLINE_MS, fault_done, call);
-		if (fault.kind && pf && err)
-			error_set(&e, -err, "PF %s: %s", pf->name, strerror(-err));
-	}
-	if (err)
-		methods_fail(call, "debug fault", &e);
-}
-#endif
-
 struct method {
 	const char *name;
 	void (*run)(struct control *ctl, struct jsonrpc_call *call, struct json_object *params);

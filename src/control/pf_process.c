@@ -55,11 +55,14 @@ static int binary_path(char *path, size_t len, struct error *e)
  * In the child: nothing of ridged but the socket, a session of its own, and signals as they are by
  * default. SIGPIPE is ignored because the log goes to a standard error that may go away.
  */
-__attribute__((noreturn)) static void child_run(const char *binary, const char *name, int listen_fd)
+__attribute__((noreturn)) static void child_run(const struct pf *pf, const char *binary,
+						int listen_fd)
 {
 	char fd_text[8];
-	char *const argv[] = { (char *)"ridge-pf",    (char *)"--name", (char *)name,
-			       (char *)"--listen-fd", fd_text,          NULL };
+	const char *const argv[] = { "ridge-pf", "--name",
+				     pf->name,   "--listen-fd",
+				     fd_text,    pf->ctl->no_sandbox ? "--no-sandbox" : NULL,
+				     NULL };
 	sigset_t none;
 	int null;
 
@@ -78,7 +81,7 @@ __attribute__((noreturn)) static void child_run(const char *binary, const char *
 				      : dup2(listen_fd, PF_LISTEN_FD) < 0)
 		_exit(PF_EXIT_NO_BINARY);
 	close_range(PF_LISTEN_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-	execv(binary, argv);
+	execv(binary, (char *const *)argv);
 	_exit(PF_EXIT_NO_BINARY);
 }
 
@@ -143,6 +146,9 @@ static void exit_text(struct pf *pf, char *text, size_t len)
 	if (waitid(P_PIDFD, (id_t)pf->pidfd, &info, WEXITED | WNOHANG) || !info.si_pid)
 		/* An earlier ridged started it, so its status is not for us. */
 		snprintf(text, len, "it ended");
+	else if (info.si_code != CLD_EXITED && info.si_status == SIGSYS)
+		snprintf(text, len, "killed: it tried what its sandbox forbids (signal %d)",
+			 SIGSYS);
 	else if (info.si_code != CLD_EXITED)
 		snprintf(text, len, "killed by signal %d (%s)", info.si_status,
 			 strsignal(info.si_status));
@@ -408,7 +414,7 @@ static int pf_spawn(struct pf *pf, const char *binary, int listen_fd, struct err
 	if (pid < 0)
 		return error_set(e, errno, "no process for PF %s: %s", pf->name, strerror(errno));
 	if (pid == 0)
-		child_run(binary, pf->name, listen_fd);
+		child_run(pf, binary, listen_fd);
 	err = pf_watch(pf, pid);
 	if (!err)
 		err = pf_connect(pf);

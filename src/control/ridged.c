@@ -31,6 +31,7 @@ struct options {
 	const char *runtime_dir;
 	const char *group;
 	bool verbose;
+	bool no_sandbox;
 };
 
 /* The daemon: control.h's part of it, and what only its start and end are about. */
@@ -42,6 +43,8 @@ struct daemon {
 	int lock;
 };
 
+enum { OPTION_NO_SANDBOX = 0x100 };
+
 static const struct argp_option option_table[] = {
 	{ "runtime-dir", 'd', "DIR", 0,
 	  "Directory for sockets (default: $RIDGE_RUNTIME_DIR, or /run/ridge as root, or "
@@ -49,6 +52,9 @@ static const struct argp_option option_table[] = {
 	  0 },
 	{ "group", 'g', "GROUP", 0, "Let members of GROUP control ridged, too", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
+	{ "no-sandbox", OPTION_NO_SANDBOX, NULL, 0,
+	  "Let PF processes keep all rights: for debugging, never with guests that are not yours",
+	  0 },
 	{ 0 },
 };
 
@@ -65,6 +71,9 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'v':
 		options->verbose = true;
+		return 0;
+	case OPTION_NO_SANDBOX:
+		options->no_sandbox = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -286,6 +295,9 @@ int main(int argc, char **argv)
 	argp_parse(&argp_table, argc, argv, 0, NULL, &options);
 	log_open("ridged", options.verbose ? LOG_DEBUG : LOG_INFO);
 	limits_raise();
+	if (options.no_sandbox)
+		log_warn("NO SANDBOX (--no-sandbox): PF processes keep all rights of this user");
+	d.ctl.no_sandbox = options.no_sandbox;
 	list_init(&d.ctl.pfs);
 	list_init(&d.ctl.batches);
 	d.ctl.adopted = daemon_adopted;

@@ -377,6 +377,8 @@ static void handle_fault(struct worker *w, struct request *req)
 
 	if (fault->kind == IPC_FAULT_ADMIN_STALL) {
 		pf_fault_stall(w->pf, fault->value);
+	} else if (fault->kind == IPC_FAULT_ESCAPE) {
+		err = escape_try(w, fault->value);
 	} else {
 		fn = find(w, req);
 		if (!fn)
@@ -384,7 +386,8 @@ static void handle_fault(struct worker *w, struct request *req)
 		err = function_fault(fn, fault->kind, fault->value);
 	}
 	if (err)
-		request_failed(req, err, "fault %u: not possible for %s", fault->kind, fault->name);
+		request_failed(req, err, "fault %u: not possible for %s (%s)", fault->kind,
+			       fault->name, strerror(-err));
 	else
 		request_done(req, NULL, 0);
 }
@@ -536,13 +539,13 @@ static void conn_ready(struct loop_fd *lfd, uint32_t events)
 	conn_receive(conn);
 }
 
-static bool peer_ok(int fd)
+static bool peer_ok(const struct worker *w, int fd)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-	       (cred.uid == 0 || cred.uid == geteuid());
+	       (cred.uid == 0 || cred.uid == w->uid);
 }
 
 static void drain(struct control *control)
@@ -575,8 +578,8 @@ static void on_connect(struct loop_fd *lfd, uint32_t events)
 			       listen_again);
 		return;
 	}
-	if (!peer_ok(fd)) {
-		log_warn("a connection that is not from root or the own user was refused");
+	if (!peer_ok(control->worker, fd)) {
+		log_warn("a connection that is not from root or ridged's user was refused");
 		return;
 	}
 	conn = calloc(1, sizeof(*conn));

@@ -206,12 +206,34 @@ struct ipc_event {
 	char text[IPC_TEXT_MAX];
 };
 
-/* What a test can break. name: a function, or the PF itself for IPC_FAULT_ADMIN_STALL. */
+/* What a test can break. name: a function; the PF itself for ADMIN_STALL and ESCAPE. */
 enum ipc_fault_kind {
 	IPC_FAULT_ADMIN_STALL =
 		1, /* value 1: the PF takes nothing from its register queue; 0: goes on */
 	IPC_FAULT_BACKEND_HANG =
 		2, /* value 1: finished I/O is kept back from the device; 0: let go */
+	IPC_FAULT_ESCAPE = 3, /* value: enum ipc_escape; an error is what the attempt got */
+};
+
+/* What code of an attacker's would try: worker/escape.c. The last two are for sanitizers. */
+enum ipc_escape {
+	IPC_ESCAPE_OPEN = 1,
+	IPC_ESCAPE_SOCKET,
+	IPC_ESCAPE_CONNECT,
+	IPC_ESCAPE_EXEC,
+	IPC_ESCAPE_FORK,
+	IPC_ESCAPE_PTRACE,
+	IPC_ESCAPE_KILL,
+	IPC_ESCAPE_MMAP,
+	IPC_ESCAPE_MPROTECT,
+	IPC_ESCAPE_STAT,
+	IPC_ESCAPE_MOUNT,
+	IPC_ESCAPE_UNSHARE,
+	IPC_ESCAPE_SECCOMP,
+	IPC_ESCAPE_URING_SETUP,
+	IPC_ESCAPE_URING_OPEN,
+	IPC_ESCAPE_LEAK,
+	IPC_ESCAPE_OVERFLOW,
 };
 
 struct ipc_fault {

@@ -2,19 +2,22 @@
 /* ridge-pf: the program. */
 #include <argp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/watchdog.h"
+#include "worker/sandbox.h"
 #include "worker/worker.h"
 
 struct arguments {
 	const char *name;
 	int listen_fd;
+	bool no_sandbox;
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -27,6 +30,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'l':
 		args->listen_fd = atoi(arg);
+		return 0;
+	case 's':
+		args->no_sandbox = true;
 		return 0;
 	case ARGP_KEY_END:
 		if (!args->name || args->listen_fd < 0)
@@ -43,6 +49,7 @@ int main(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{ "name", 'n', "NAME", 0, "Name of the PF", 0 },
 		{ "listen-fd", 'l', "FD", 0, "Listening SOCK_SEQPACKET socket for ridged", 0 },
+		{ "no-sandbox", 's', NULL, 0, "Keep all rights: for debugging", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
@@ -60,13 +67,13 @@ int main(int argc, char **argv)
 	snprintf(name, sizeof(name), "ridge-pf[%.30s]", args.name);
 	log_open(name, LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* A function takes a handful of descriptors, its VMM's interrupts some more. */
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	list_init(&w.functions);
+	w.uid = geteuid();
 	err = watchdog_init();
 	if (!err)
 		err = loop_new(&w.loop);
@@ -76,9 +83,22 @@ int main(int argc, char **argv)
 		log_err("can't start: %s", strerror(-err));
 		return EXIT_FAILURE;
 	}
+	if (args.no_sandbox) {
+		log_warn("NO SANDBOX: a guest that finds a bug has all rights of ridged's user");
+	} else {
+		err = sandbox_enter();
+		if (err) {
+			log_err("no sandbox: %s; the kernel needs CONFIG_SECCOMP_FILTER",
+				strerror(-err));
+			return EXIT_FAILURE;
+		}
+		w.sandboxed = true;
+	}
 	err = loop_run(w.loop);
 	if (err)
 		log_err("event loop: %s", strerror(-err));
 	worker_end(&w);
+	if (w.sandboxed)
+		sandbox_leave();
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

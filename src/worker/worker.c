@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "worker/sandbox.h"
 
 /* How long the process waits for I/O in flight before it ends all the same. */
 #define STOP_WAIT_MS 2000
@@ -93,6 +94,8 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 	if (err)
 		return err;
 	err = owner_new(w->loop, init->name, w->pf_access, owner_ready, w, &w->owner);
+	if (!err && w->sandboxed)
+		err = sandbox_seal();
 	if (!err)
 		w->type = params.type;
 	return err;

@@ -7,11 +7,14 @@
  *   control.c   connections from ridged: messages of ipc.h, and their replies
  *   function.c  a function from create to destroy
  *   function_bind.c  its driver, and its settings
+ *   sandbox.c   what the process gives up (sandbox.h)
  *
  * The process opens nothing by itself: whatever it works on came as a descriptor in a message.
  */
 #ifndef RIDGE_WORKER_WORKER_H
 #define RIDGE_WORKER_WORKER_H
+
+#include <sys/types.h>
 
 #include "base/names.h"
 #include "drivers/drivers.h"
@@ -31,6 +34,8 @@ struct function;
 struct worker {
 	struct loop *loop;
 	struct control *control;
+	bool sandboxed;
+	uid_t uid; /* ridged's, and of this process when it began */
 	char name[IPC_NAME_MAX];
 	/* from IPC_PF_INIT on */
 	const struct device_type *type;
@@ -95,6 +100,11 @@ int function_fault(struct function *fn, uint32_t kind, uint32_t value);
  */
 bool function_quiesce(struct function *fn);
 void function_free(struct function *fn);
+
+#ifdef RIDGE_FAULTS
+/* escape.c: what: enum ipc_escape. Returns what the attempt got: 0 or a negative errno. */
+int escape_try(struct worker *w, uint32_t what);
+#endif
 
 /* control.c */
 int control_new(struct worker *w, int listen_fd, struct control **control);

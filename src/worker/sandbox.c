@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "worker/sandbox.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/log.h"
+
+int sandbox_enter(void)
+{
+	static const struct rlimit none = { 0, 0 };
+	int err;
+
+	/* A core would have the memory of guests in it. */
+	setrlimit(RLIMIT_CORE, &none);
+	/* The log's times need a file that can be read now and not later. */
+	tzset();
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	err = sandbox_sanitizer_init();
+	return err ? err : sandbox_calls_enter();
+}
+
+int sandbox_seal(void)
+{
+	return sandbox_calls_seal();
+}
+
+void sandbox_leave(void)
+{
+	sandbox_sanitizer_leave();
+}
