@@ -504,7 +504,7 @@ void functions_create_batch(struct control *ctl, struct jsonrpc_call *call,
 	struct json_object *array, *data = NULL;
 	struct create_batch *b = NULL;
 	struct error e;
-	size_t n, at;
+	size_t n, at = 0;
 	int err = array_of(params, &array, &e);
 
 	if (!err) {
