@@ -76,6 +76,7 @@ struct pci_function {
 	struct pci_bar bars[PCI_BARS]; /* for a VF: as the PF's VF BARs, filled in by the owner */
 	struct list resets;            /* struct pci_reset: who waits for the reset under way */
 	bool resetting;
+	bool quiet; /* no message leaves; those that are due are pending */
 };
 
 struct pci_identity {
@@ -132,6 +133,8 @@ bool pci_function_bus_master(const struct pci_function *fn);
 void pci_function_msix_send(struct pci_function *fn, uint16_t vector);
 /* Sends what is pending and not masked any more. */
 void pci_function_msix_flush(struct pci_function *fn);
+/* Keeps messages back, or sends those that were. */
+void pci_function_quiet(struct pci_function *fn, bool quiet);
 
 /* Little-endian fields of configuration space, for device code. */
 uint16_t pci_config_get16(const struct pci_function *fn, uint16_t offset);

@@ -70,7 +70,7 @@ void pci_function_msix_send(struct pci_function *fn, uint16_t vector)
 
 	if (vector >= fn->msix_vectors || !pci_function_msix_enabled(fn))
 		return;
-	if (vector_masked(fn, vector) || !pci_function_bus_master(fn)) {
+	if (vector_masked(fn, vector) || !pci_function_bus_master(fn) || fn->quiet) {
 		fn->state->msix_pending[vector / 64] |= bit;
 		return;
 	}
@@ -96,6 +96,13 @@ void pci_function_msix_flush(struct pci_function *fn)
 		for (uint16_t v = (uint16_t)(word * 64); v < fn->msix_vectors; v++)
 			send_pending(fn, v);
 	}
+}
+
+void pci_function_quiet(struct pci_function *fn, bool quiet)
+{
+	fn->quiet = quiet;
+	if (!quiet)
+		pci_function_msix_flush(fn);
 }
 
 /* The table and the pending bits are little-endian dwords; so is the state in memory. */

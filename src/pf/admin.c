@@ -18,7 +18,8 @@ static uint64_t opcodes_of(uint16_t group)
 {
 	if (group == VIRTIO_ADMIN_GROUP_SELF)
 		return list_opcodes | VIRTIO_ADMIN_CAP_OPCODES;
-	return list_opcodes | VIRTIO_ADMIN_LEGACY_OPCODES | VIRTIO_ADMIN_OBJECT_OPCODES;
+	return list_opcodes | VIRTIO_ADMIN_LEGACY_OPCODES | VIRTIO_ADMIN_OBJECT_OPCODES |
+	       VIRTIO_ADMIN_PARTS_OPCODES;
 }
 
 /*
@@ -88,21 +89,23 @@ static struct outcome list_use(struct admin_command *cmd)
 static const struct {
 	struct outcome (*fn)(struct admin_command *cmd);
 	bool to_member;
+	bool waits; /* for a reset of the member to be over (2.12.1.4.5) */
 } commands[] = {
-	[VIRTIO_ADMIN_LIST_QUERY] = { list_query, false },
-	[VIRTIO_ADMIN_LIST_USE] = { list_use, false },
-	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_WRITE] = { admin_legacy_common_write, true },
-	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_READ] = { admin_legacy_common_read, true },
-	[VIRTIO_ADMIN_LEGACY_DEV_CFG_WRITE] = { admin_legacy_dev_write, true },
-	[VIRTIO_ADMIN_LEGACY_DEV_CFG_READ] = { admin_legacy_dev_read, true },
-	[VIRTIO_ADMIN_LEGACY_NOTIFY_INFO] = { admin_legacy_notify_info, true },
-	[VIRTIO_ADMIN_CAP_ID_LIST_QUERY] = { admin_cap_list, true },
-	[VIRTIO_ADMIN_DEVICE_CAP_GET] = { admin_cap_get, true },
-	[VIRTIO_ADMIN_DRIVER_CAP_SET] = { admin_cap_set, true },
-	[VIRTIO_ADMIN_RESOURCE_OBJ_CREATE] = { admin_object_create, true },
-	[VIRTIO_ADMIN_RESOURCE_OBJ_MODIFY] = { admin_object_modify, true },
-	[VIRTIO_ADMIN_RESOURCE_OBJ_QUERY] = { admin_object_query, true },
-	[VIRTIO_ADMIN_RESOURCE_OBJ_DESTROY] = { admin_object_destroy, true },
+	[VIRTIO_ADMIN_LIST_QUERY] = { list_query, false, false },
+	[VIRTIO_ADMIN_LIST_USE] = { list_use, false, false },
+	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_WRITE] = { admin_legacy_common_write, true, false },
+	[VIRTIO_ADMIN_LEGACY_COMMON_CFG_READ] = { admin_legacy_common_read, true, false },
+	[VIRTIO_ADMIN_LEGACY_DEV_CFG_WRITE] = { admin_legacy_dev_write, true, false },
+	[VIRTIO_ADMIN_LEGACY_DEV_CFG_READ] = { admin_legacy_dev_read, true, false },
+	[VIRTIO_ADMIN_LEGACY_NOTIFY_INFO] = { admin_legacy_notify_info, true, false },
+	[VIRTIO_ADMIN_CAP_ID_LIST_QUERY] = { admin_cap_list, true, false },
+	[VIRTIO_ADMIN_DEVICE_CAP_GET] = { admin_cap_get, true, false },
+	[VIRTIO_ADMIN_DRIVER_CAP_SET] = { admin_cap_set, true, false },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_CREATE] = { admin_object_create, true, false },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_MODIFY] = { admin_object_modify, true, false },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_QUERY] = { admin_object_query, true, false },
+	[VIRTIO_ADMIN_RESOURCE_OBJ_DESTROY] = { admin_object_destroy, true, false },
+	[VIRTIO_ADMIN_DEV_MODE_SET] = { admin_mode_set, true, true },
 };
 
 /*
@@ -134,6 +137,17 @@ static bool find_member(struct pf *pf, struct admin_command *cmd)
 	return true;
 }
 
+/* Another command holds the member, or a reset by a legacy driver is still to end. */
+static bool member_busy(const struct admin_command *cmd)
+{
+	struct pf_member *member = cmd->member;
+
+	if (!member->vf->dev->resetting)
+		member->reset_late = false;
+	return member->busy ||
+	       (member->reset_late && (VIRTIO_ADMIN_LEGACY_OPCODES >> cmd->opcode & 1));
+}
+
 static struct outcome execute(struct pf *pf, struct admin_command *cmd)
 {
 	if (!group_ok(pf, cmd))
@@ -145,7 +159,9 @@ static struct outcome execute(struct pf *pf, struct admin_command *cmd)
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_GROUP);
 	if (commands[cmd->opcode].to_member && !find_member(pf, cmd))
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_MEMBER);
-	if (cmd->member && cmd->member->busy)
+	if (commands[cmd->opcode].waits && admin_member_resetting(cmd))
+		return admin_wait_for_reset(cmd);
+	if (cmd->member && member_busy(cmd))
 		return admin_fail(VIRTIO_ADMIN_EAGAIN, VIRTIO_ADMIN_Q_TRYAGAIN);
 	return commands[cmd->opcode].fn(cmd);
 }
@@ -165,11 +181,22 @@ void admin_finish(struct admin_command *cmd, struct outcome outcome)
 	if (!outcome.status)
 		n += virtq_copy_in(in, cmd->nin, sizeof(reply), cmd->result, cmd->result_len);
 	pf->commands[cmd->vq->index - (pf->dev->nqueues - pf->dev->nadmin)]++;
+	if (cmd->holds_member)
+		cmd->member->busy = false;
+	loop_timer_cancel(&cmd->timer);
 	list_del(&cmd->node);
 	virtio_device_complete(pf->dev, cmd->vq, cmd->head, (uint32_t)n, cmd->segs,
 			       (size_t)(cmd->nout + cmd->nin));
 	virtio_device_flush(pf->dev, cmd->vq);
 	free(cmd);
+}
+
+void admin_execute_again(struct admin_command *cmd)
+{
+	struct outcome outcome = execute(cmd->pf, cmd);
+
+	if (!outcome.pending)
+		admin_finish(cmd, outcome);
 }
 
 static struct admin_command *command_new(struct pf *pf, struct virtq *vq,
@@ -239,8 +266,7 @@ static void end_pending(struct pf *pf, const struct pf_member *member, uint16_t 
 	list_for_each_safe (cmd, tmp, &pf->pending, node) {
 		if (member && cmd->member != member)
 			continue;
-		virtio_reset_cancel(&cmd->reset);
-		cmd->member->busy = false;
+		admin_wait_cancel(cmd);
 		admin_finish(cmd, admin_invalid(qualifier));
 	}
 }

@@ -7,6 +7,7 @@
  *   admin_legacy.c   registers of a legacy driver (2.12.1.1)
  *   admin_caps.c     capabilities (2.12.1.2)
  *   admin_objects.c  resource objects (2.12.1.3)
+ *   admin_mode.c     stopping and resuming a member (2.12.1.4.3.4); what waits, and how long
  *
  * A command's data is the driver's memory and may change under us: what is looked at was copied
  * before, once.
@@ -20,12 +21,24 @@
 #define ADMIN_DATA_MAX   512 /* bytes of command_specific_data that are copied for every command */
 #define ADMIN_RESULT_MAX 64  /* bytes of a result that is not allocated */
 
+/*
+ * Every command is answered: one that has waited for its member's I/O so long, with EAGAIN. A
+ * legacy reset, for which the owner driver waits 3 s, has more.
+ */
+#define ADMIN_WAIT_MS         3000
+#define ADMIN_LEGACY_RESET_MS 5000
+
 /* The chain is the command's until it ends. */
 struct admin_command {
 	struct list node; /* in pf->pending, or alone */
 	struct pf *pf;
 	struct virtq *vq;
-	struct virtio_reset reset; /* what it waits for */
+	/* What it waits for: one of these, and not for ever. */
+	struct virtio_reset reset;
+	struct pci_reset function_reset;
+	struct virtio_halt halt;
+	struct loop_timer timer;
+	bool holds_member; /* which is busy */
 	uint16_t head;
 	uint16_t nout;
 	uint16_t nin;
@@ -63,8 +76,11 @@ static inline struct outcome admin_invalid(uint16_t qualifier)
 	return admin_fail(VIRTIO_ADMIN_EINVAL, qualifier);
 }
 
-/* A command that waited is over. */
+/*
+ * admin.c: a command that waited is over; or it is executed again, since what it waited for came.
+ */
 void admin_finish(struct admin_command *cmd, struct outcome outcome);
+void admin_execute_again(struct admin_command *cmd);
 
 /* admin_legacy.c */
 struct outcome admin_legacy_common_write(struct admin_command *cmd);
@@ -85,6 +101,16 @@ struct outcome admin_object_query(struct admin_command *cmd);
 struct outcome admin_object_destroy(struct admin_command *cmd);
 /* The object that the command names in the head of its data, if it is its member's; or NULL. */
 struct pf_object *admin_object(struct admin_command *cmd);
+/* admin_mode.c */
+struct outcome admin_mode_set(struct admin_command *cmd);
+/* Whether the member is in a reset, and a command to it has to wait until that is over. */
+bool admin_member_resetting(const struct admin_command *cmd);
+struct outcome admin_wait_for_reset(struct admin_command *cmd);
+/* The command waits from now on, and its member is busy until it ends. */
+struct outcome admin_hold(struct admin_command *cmd, uint32_t at_most_ms);
+/* It waits no longer. */
+void admin_wait_cancel(struct admin_command *cmd);
+
 /* A member is gone: so are its objects. */
 void admin_objects_drop(struct pf *pf, const struct pf_member *member);
 /* Whether all objects there are would have ids below these limits. */

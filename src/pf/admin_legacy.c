@@ -11,7 +11,6 @@ static void reset_finished(struct virtio_reset *reset)
 {
 	struct admin_command *cmd = container_of(reset, struct admin_command, reset);
 
-	cmd->member->busy = false;
 	admin_finish(cmd, admin_ok());
 }
 
@@ -19,8 +18,7 @@ static struct outcome legacy_outcome(struct admin_command *cmd, int err)
 {
 	if (err != -EINPROGRESS)
 		return err ? admin_invalid(VIRTIO_ADMIN_Q_INVALID_FIELD) : admin_ok();
-	cmd->member->busy = true;
-	return (struct outcome){ .pending = true };
+	return admin_hold(cmd, ADMIN_LEGACY_RESET_MS);
 }
 
 /* Length of the bytes that a write brings; 0 and too many to be one field fail later. */

@@ -16,6 +16,7 @@ struct pf_object {
 struct pf_member {
 	struct virtio_pci *vf; /* NULL: the slot is empty */
 	bool busy;             /* a command waits for its I/O */
+	bool reset_late;       /* a legacy reset was not over when its command had to end */
 };
 
 /* Device state of a PF that its members' functions do not share. Plain data. */

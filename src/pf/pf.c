@@ -138,6 +138,7 @@ int pf_add_member(struct pf *pf, uint32_t slot, struct virtio_pci *vf)
 		return -EBUSY;
 	pf->members[slot].vf = vf;
 	pf->members[slot].busy = false;
+	pf->members[slot].reset_late = false;
 	if (slot <= pf->numvfs_enabled)
 		return pf->upstream->ops->appeared(pf->upstream, &vf->fn);
 	return 0;

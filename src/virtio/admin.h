@@ -44,6 +44,8 @@ enum virtio_admin_opcode {
 /* Capabilities (2.12.1.2), and the objects that they are about (2.12.1.3). */
 #define VIRTIO_ADMIN_CAP_OPCODES    0x380ull
 #define VIRTIO_ADMIN_OBJECT_OPCODES 0x3c00ull
+/* Device parts and mode (2.12.1.4). */
+#define VIRTIO_ADMIN_PARTS_OPCODES 0x20000ull
 
 enum virtio_admin_status {
 	VIRTIO_ADMIN_OK = 0,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "virtio/device_internal.h"
 
 static void device_work(struct loop_work *work);
 
@@ -55,6 +56,7 @@ void virtio_device_destroy(struct virtio_device *dev)
 {
 	loop_work_cancel(&dev->work);
 	loop_work_cancel(&dev->reset_work);
+	loop_work_cancel(&dev->halt_work);
 	drop_held(dev, NULL);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		virtq_destroy(&dev->queues[i]);
@@ -78,7 +80,7 @@ bool virtio_device_has(const struct virtio_device *dev, unsigned int feature)
  */
 static bool device_running(const struct virtio_device *dev)
 {
-	return !dev->resetting && !dev->stopped &&
+	return !dev->resetting && !dev->stopped && !dev->halting && !dev->state->halted &&
 	       (dev->state->legacy || (dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK));
 }
 
@@ -110,6 +112,7 @@ static void return_held(struct virtio_device *dev)
 		list_del(&h->node);
 		free(h);
 	}
+	device_halt_check(dev);
 }
 
 void virtio_device_resume(struct virtio_device *dev)
@@ -305,10 +308,12 @@ static void reset_finish(struct virtio_device *dev)
 	st->status = 0;
 	st->isr = 0;
 	st->legacy = 0;
+	st->config_pending = 0;
 	dev->resetting = false;
 	dev->stopped = false;
 	dev->stop_reason = NULL;
 	apply_features(dev);
+	device_halt_check(dev);
 	while (!list_empty(&dev->resets)) {
 		struct virtio_reset *r = list_first(&dev->resets, struct virtio_reset, node);
 
@@ -357,10 +362,14 @@ void virtio_reset_cancel(struct virtio_reset *reset)
 		list_del(&reset->node);
 }
 
-static void config_interrupt(struct virtio_device *dev)
+void device_config_interrupt(struct virtio_device *dev)
 {
 	if (!(dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
+	if (dev->state->halted) {
+		dev->state->config_pending = 1;
+		return;
+	}
 	dev->state->isr |= 2;
 	dev->transport->interrupt(dev, dev->state->config_vector);
 }
@@ -368,7 +377,7 @@ static void config_interrupt(struct virtio_device *dev)
 void virtio_device_config_changed(struct virtio_device *dev)
 {
 	dev->state->config_generation++;
-	config_interrupt(dev);
+	device_config_interrupt(dev);
 }
 
 void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fault)
@@ -388,7 +397,7 @@ void virtio_device_stop(struct virtio_device *dev, const char *why, bool dma_fau
 	if (st->legacy)
 		return; /* legacy drivers have no bit to be told by */
 	st->status |= VIRTIO_STATUS_NEEDS_RESET;
-	config_interrupt(dev);
+	device_config_interrupt(dev);
 }
 
 /* A chain, 0, or an error; a driver that keeps changing its mind is asked twice at the most. */
@@ -441,6 +450,7 @@ static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head
 {
 	counter_inc(dev->counters, requests);
 	dev->in_flight--;
+	device_halt_check(dev);
 	if (dev->resetting) {
 		if (!dev->in_flight)
 			loop_work_queue(dev->loop, &dev->reset_work, reset_work);

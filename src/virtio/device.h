@@ -16,6 +16,11 @@
  *
  * A stopped device takes nothing more from its queues and sends no used buffers; it has set
  * DEVICE_NEEDS_RESET and says why.
+ *
+ * Apart from all that, whoever owns the device can halt it (mode.c), which virtio calls to stop it
+ * (virtio 1.4, 2.12.1.4.3.4): it takes nothing more, what is in flight ends and is given back, and
+ * from then on it does no DMA and sends no interrupt, but answers every register access. What the
+ * driver notified it of meanwhile is found when it goes on.
  */
 #ifndef RIDGE_VIRTIO_DEVICE_H
 #define RIDGE_VIRTIO_DEVICE_H
@@ -42,6 +47,10 @@ struct virtio_state {
 	uint8_t isr;
 	uint8_t config_generation;
 	uint8_t legacy; /* driven through the legacy registers since the last reset */
+	uint8_t halted;
+	uint8_t config_pending; /* configuration changed while it was halted: tell the driver then
+				 */
+	uint8_t reserved[6];
 	struct virtq_state queues[VIRTIO_QUEUES_MAX];
 };
 
@@ -71,6 +80,8 @@ struct virtio_transport_ops {
 	bool (*msix_enabled)(struct virtio_device *dev);
 	/* From the loop; may free the device. */
 	void (*reset_done)(struct virtio_device *dev);
+	/* While quiet, no interrupt is sent, and none is lost. */
+	void (*quiet)(struct virtio_device *dev, bool quiet);
 };
 
 /* Whoever waits for a reset. Zero it to begin with. */
@@ -78,6 +89,12 @@ struct virtio_reset {
 	struct list node; /* .next NULL: waits for nothing */
 	struct virtq *vq; /* a queue's; NULL: the device's */
 	void (*done)(struct virtio_reset *reset);
+};
+
+/* Whoever waits until a device has halted. */
+struct virtio_halt {
+	/* 0, or -ECANCELED: a function level reset came first, and the device is not halted. */
+	void (*done)(struct virtio_halt *halt, int err);
 };
 
 /* What the device may do before others get their turn, in chains. */
@@ -100,6 +117,8 @@ struct virtio_device {
 	struct virtq *queues;
 	struct loop_work work;
 	struct loop_work reset_work; /* the last chain came back: the reset ends */
+	struct loop_work halt_work;  /* the same, for a halt */
+	struct virtio_halt *halting; /* who waits for it, or NULL */
 	unsigned int in_flight;      /* chains */
 	int budget;                  /* left in this turn */
 	uint16_t turn;               /* the queue that it begins with */
@@ -148,6 +167,20 @@ int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset);
 void virtio_reset_cancel(struct virtio_reset *reset);
 /* What was held up may go on: bus mastering was turned on. */
 void virtio_device_resume(struct virtio_device *dev);
+
+/* --- for the owner --- */
+
+/*
+ * Halts the device. 0 when it is, -EINPROGRESS and halt->done() from the loop, or -EBUSY if another
+ * waits already. To halt a halted device is no error.
+ */
+int virtio_device_halt(struct virtio_device *dev, struct virtio_halt *halt);
+/* Gives up on a halt under way: the device goes on as if nothing had been. */
+void virtio_device_halt_cancel(struct virtio_device *dev, struct virtio_halt *halt);
+/* Goes on. A device that was not halted does so anyway. */
+void virtio_device_unhalt(struct virtio_device *dev);
+/* After a function level reset: the device is not halted. */
+void virtio_device_halt_reset(struct virtio_device *dev);
 
 /* --- for device types --- */
 

@@ -263,6 +263,7 @@ static void vp_reset_finished(struct pci_function *fn)
 {
 	struct virtio_pci *vp = vp_of(fn);
 
+	virtio_device_halt_reset(vp->dev);
 	if (vp->reset_finished)
 		vp->reset_finished(vp);
 }
@@ -317,12 +318,20 @@ static void vp_reset_done(struct virtio_device *dev)
 		pci_function_reset_done(&vp->fn);
 }
 
+static void vp_quiet(struct virtio_device *dev, bool quiet)
+{
+	struct virtio_pci *vp = dev->transport_ctx;
+
+	pci_function_quiet(&vp->fn, quiet);
+}
+
 static const struct virtio_transport_ops vp_transport_ops = {
 	.dma = vp_dma,
 	.interrupt = vp_interrupt,
 	.vector_ok = vp_vector_ok,
 	.msix_enabled = vp_msix_enabled,
 	.reset_done = vp_reset_done,
+	.quiet = vp_quiet,
 };
 
 static uint16_t add_virtio_cap(struct virtio_pci *vp, uint8_t type, uint32_t offset,

@@ -13,7 +13,7 @@
 #include "virtio/pci.h"
 
 #define FUNCTION_MEMORY_MAGIC   0x6d656d6567646972ull /* "ridgemem" */
-#define FUNCTION_MEMORY_VERSION 1
+#define FUNCTION_MEMORY_VERSION 2
 
 /* The device state comes last: most of it is the states of queues that few functions have. */
 struct function_memory {

@@ -69,7 +69,8 @@ struct blk_fixture {
 #define BLK_DATA 0x10000u
 
 /* image is taken over. params (may be NULL) without backend. */
-static inline struct blk_fixture *blk_fixture_new(int image, const struct device_params *params)
+static inline struct blk_fixture *
+blk_fixture_new_strict(int image, const struct device_params *params, bool strict)
 {
 	struct blk_fixture *f = calloc(1, sizeof(*f));
 	struct device_params p = params ? *params : (struct device_params){ 0 };
@@ -77,10 +78,10 @@ static inline struct blk_fixture *blk_fixture_new(int image, const struct device
 	assert_non_null(f);
 	assert_true(image >= 0);
 	f->image = image;
-	f->m = machine_new("blk", 1, false);
+	f->m = machine_new("blk", 1, strict);
 	pf_driver_init(&f->pf, f->m);
-	admin_use_all(&f->pf);
 	pf_enable_vfs(&f->pf, 1);
+	admin_use_all(&f->pf);
 	p.backend = dup(image);
 	f->vf = member_new(f->m, 1, &p);
 	driver_init(&f->d, f->m, f->vf->pa);
@@ -88,6 +89,11 @@ static inline struct blk_fixture *blk_fixture_new(int image, const struct device
 	f->status = ram_alloc(&f->d.ram, 1, 1);
 	f->data = ram_alloc(&f->d.ram, BLK_DATA, 4096);
 	return f;
+}
+
+static inline struct blk_fixture *blk_fixture_new(int image, const struct device_params *params)
+{
+	return blk_fixture_new_strict(image, params, false);
 }
 
 static inline int blk_teardown(void **state)

@@ -121,6 +121,11 @@ uint32_t admin_obj_destroy(struct pf_driver *p, uint64_t member, uint32_t id)
 	return admin(p, OBJ_DESTROY, SRIOV_GROUP, member, &hdr, sizeof(hdr), NULL, 0);
 }
 
+uint32_t admin_mode(struct pf_driver *p, uint64_t member, uint8_t flags)
+{
+	return admin(p, MODE_SET, SRIOV_GROUP, member, &flags, 1, NULL, 0);
+}
+
 static uint32_t do_read(struct pf_driver *p, uint16_t opcode, uint64_t member, uint8_t offset,
 			uint32_t len, uint64_t *value)
 {

@@ -142,6 +142,10 @@ struct obj_data {
 
 enum { KIND_GET = 0, KIND_SET = 1 };
 
+/* DEV_MODE_SET (2.12.1.4.3.4). */
+#define MODE_STOPPED 1
+uint32_t admin_mode(struct pf_driver *p, uint64_t member, uint8_t flags);
+
 uint32_t admin_obj_create(struct pf_driver *p, uint64_t member, uint32_t id, uint8_t kind);
 uint32_t admin_obj_destroy(struct pf_driver *p, uint64_t member, uint32_t id);
 
