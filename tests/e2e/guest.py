@@ -56,6 +56,16 @@ def environment():
     return os.environ["RIDGE_QEMU"], os.environ["RIDGE_GUEST"]
 
 
+def built_kernel():
+    """RIDGE_KERNEL: the folder of the kernel that tests/guest/make-kernel made."""
+    if "RIDGE_KERNEL" not in os.environ:
+        found = subprocess.run([SETUP, "env"], stdout=subprocess.PIPE, text=True, check=False)
+        os.environ.update(line.split("=", 1) for line in found.stdout.splitlines())
+    if "RIDGE_KERNEL" not in os.environ:
+        raise GuestError("there is no built kernel: run ./run setup")
+    return os.environ["RIDGE_KERNEL"]
+
+
 def cpio(files):
     """A newc archive of files {path: bytes}, to append to an initramfs."""
     out = bytearray()
@@ -86,12 +96,14 @@ class Guest:
                command server, and the guest powers off at its end
     trace      QEMU trace events to write to self.trace_log
     memory     the guest's memory, and with memory_backend a QEMU object of that size for it
-    kernel     False: no Linux, only the BIOS, which reads the boot sector of its disk
+    cpus       how many
+    kernel     True: Debian's; "built": the one of make-kernel; False: no Linux, only the BIOS,
+               which reads the boot sector of its disk
     """
 
     def __init__(self, directory, devices=(), *, append="", reboot=False, user=None, files=None,
                  trace=(), memory="256M", memory_backend="memory-backend-memfd,share=on",
-                 kernel=True, name="guest"):
+                 cpus=1, kernel=True, name="guest"):
         self.name = name
         self.directory = directory
         self.serial_log = os.path.join(directory, f"{name}.serial.log")
@@ -109,6 +121,11 @@ class Guest:
 
         qemu, guest = environment()
         initrd = os.path.join(guest, "initrd")
+        vmlinuz = os.path.join(guest, "vmlinuz")
+        files = dict(files or {})
+        if kernel == "built":
+            vmlinuz = os.path.join(built_kernel(), "vmlinuz")
+            files.setdefault("/modules/order", "")  # the initramfs is for both kernels
         if files:
             files = {path: data.encode() if isinstance(data, str) else data
                      for path, data in files.items()}
@@ -120,12 +137,12 @@ class Guest:
         self.argv = [
             qemu, "-nodefaults", "-nographic",
             "-machine", "q35,memory-backend=mem", "-accel", "tcg", "-cpu", "qemu64",
-            "-m", memory, "-object", f"{memory_backend},id=mem,size={memory}",
+            "-smp", str(cpus), "-m", memory, "-object", f"{memory_backend},id=mem,size={memory}",
             "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
         ]
         if kernel:
-            self.argv += ["-kernel", os.path.join(guest, "vmlinuz"), "-initrd", initrd,
+            self.argv += ["-kernel", vmlinuz, "-initrd", initrd,
                           "-append", f"console=ttyS0 {KERNEL_OPTIONS} {append}".strip()]
         if trace:
             self.argv += ["-D", self.trace_log]
