@@ -188,7 +188,8 @@ static int run_verb(struct input *in)
 	if (cmd->help)
 		return run_help(cmd, in->words, in->nwords);
 	/* As in "ip link help"; a function may be called so where a name is due. */
-	if (in->nwords == 2 && !strcmp(in->words[0], "pf") && !strcmp(in->words[1], "help"))
+	if (in->nwords == 2 && (!strcmp(in->words[0], "pf") || !strcmp(in->words[0], "host")) &&
+	    !strcmp(in->words[1], "help"))
 		return run_help(cmd, in->words, 1);
 	v = verb_find(in->words, in->nwords, &used);
 	if (!v)

@@ -400,6 +400,19 @@ const struct verb verb_table[] = {
 	{ "qemu-args", "NAME", "print the QEMU arguments that plug a function in",
 	  "As in: qemu-system-x86_64 ... $(ridge qemu-args disk0)\n", 1, 1, false, false,
 	  run_qemu_args },
+	{ "host adopt", "RID ... DRIVER [ --force ]",
+	  "take PCI functions of this machine straight to a driver",
+	  "RID is [DDDD:]BB:DD.F, DRIVER any driver of the kernel, such as vfio-pci. No other driver\n"
+	  "probes them on the way: driver_override is set, and a function that is not there yet\n"
+	  "appears with autoprobe off, a VF by enabling those of its PF, others by a rescan. One that\n"
+	  "another driver has is unbound from it. This needs root, and no ridged.\n"
+	  "\n"
+	  "  --force    although a process has it open through VFIO; the kernel waits for that\n",
+	  2, -1, true, false, run_host_adopt },
+	{ "host release", "RID ... [ --force ]", "put back what host adopt has changed",
+	  "The driver that had the function before gets it again, driver_override is what it was, and\n"
+	  "VFs that host adopt has enabled go with the last of them.\n",
+	  1, -1, true, false, run_host_release },
 	{ "shutdown", "", "end all functions, all PFs and ridged", NULL, 0, 0, false, false,
 	  run_shutdown },
 #ifdef RIDGE_FAULTS

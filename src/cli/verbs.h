@@ -38,9 +38,11 @@ extern const unsigned verb_count;
 /* Files are opened by ridged, which has a working directory of its own. */
 void add_path(struct json_object *object, const char *key, const char *value);
 
-/* stats.c, batch.c, monitor.c */
+/* stats.c, batch.c, monitor.c, host.c */
 int run_stats(const struct command *cmd, struct failure *f);
 int run_create_batch(const struct command *cmd, struct failure *f);
 int run_monitor(const struct command *cmd, struct failure *f);
+int run_host_adopt(const struct command *cmd, struct failure *f);
+int run_host_release(const struct command *cmd, struct failure *f);
 
 #endif

@@ -13,7 +13,7 @@ import pytest
 from control import BUILD, ROOT, Daemon, wait_until
 
 VERBS = ("create", "destroy", "list", "show", "bind", "set", "stats", "monitor", "pf add", "pf list",
-         "pf remove", "qemu-args", "shutdown")
+         "pf remove", "qemu-args", "host adopt", "host release", "shutdown")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,10 @@ def test_each_failed_destruction_has_a_line(daemon):
     # What comes later is not there yet.
     ["set"], ["set", "a"], ["set", "a", "b"], ["set", "a", "link=up", "link=up"], ["monitor", "x"],
     ["export", "p"], ["migrate", "a", "--to", "p"], ["save", "a", "f"],
-    ["restore", "a", "f"], ["host", "adopt", "r", "d"],
+    ["restore", "a", "f"],
+    ["host"], ["host", "adopt"], ["host", "adopt", "00:01.0"], ["host", "adopt", "r", "d"],
+    ["host", "adopt", "00:01.0", "00:20.0", "vfio-pci"], ["host", "release"],
+    ["host", "release", "00:01"],
 ])
 def test_usage(daemon, argv):
     daemon.ridge(*argv, status=2)
@@ -168,7 +171,7 @@ def test_help(daemon):
         help_text = daemon.ridge("help", *words)
         assert help_text.startswith(f"usage: ridge {verb}")
         assert help_text == daemon.ridge(*words, "--help")
-    for later in ("export", "migrate", "save", "restore", "host", "debug"):
+    for later in ("export", "migrate", "save", "restore", "debug"):
         assert f"ridge {later}" not in text
     assert all(len(line) <= 100 for line in text.splitlines())
     assert daemon.ridge("--version").startswith("ridge ")
@@ -180,6 +183,9 @@ def test_help_of_an_object(daemon):
     assert [line.split()[:3] for line in text.splitlines()] == [
         ["ridge", "pf", "add"], ["ridge", "pf", "list"], ["ridge", "pf", "remove"]]
     assert text == daemon.ridge("help", "pf")
+    text = daemon.ridge("host", "help")
+    assert [line.split()[:3] for line in text.splitlines()] == [
+        ["ridge", "host", "adopt"], ["ridge", "host", "release"]]
 
 
 def test_set(daemon):
@@ -309,6 +315,8 @@ def test_completion(daemon):
     assert offers("ridge destroy --f") == ["--force"]
     assert offers("ridge create --b") == ["--batch"]
     assert os.path.join(ROOT, "README.md") in offers(f"ridge create --batch {ROOT}/READ")
+    assert offers("ridge host ") == ["adopt", "release"]
+    assert offers("ridge host release x --f") == ["--force"]
 
 
 def test_shutdown():

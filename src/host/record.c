@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host/internal.h"
+
+#define BOOT_MAX 40
+
+/* A record of another boot says nothing: sysfs has begun anew. */
+static void boot_id(char id[BOOT_MAX])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? 0 : read(fd, id, BOOT_MAX - 1);
+
+	id[len < 0 ? 0 : len] = '\0';
+	id[strcspn(id, "\n")] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+static int runtime_dir(const char *dir, char path[HOST_PATH_MAX], char *text, size_t size)
+{
+	const char *sub = "";
+
+	if (!dir)
+		dir = getenv("RIDGE_RUNTIME_DIR");
+	if ((!dir || !dir[0]) && geteuid() == 0)
+		dir = "/run/ridge";
+	if (!dir || !dir[0]) {
+		dir = getenv("XDG_RUNTIME_DIR");
+		sub = "/ridge";
+	}
+	if (!dir || !dir[0]) {
+		snprintf(text, size,
+			 "no runtime directory for what is put back later: "
+			 "XDG_RUNTIME_DIR is not set; give --runtime-dir");
+		return -ENOENT;
+	}
+	if (snprintf(path, HOST_PATH_MAX, "%s%s/host", dir, sub) >= HOST_PATH_MAX) {
+		snprintf(text, size, "%s: the path is too long; give a shorter one", dir);
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+int host_open(struct host *host, const struct host_kernel *kernel, const char *dir, char *text,
+	      size_t size)
+{
+	char path[HOST_PATH_MAX];
+	int err, ret = runtime_dir(dir, path, text, size);
+
+	if (ret)
+		return ret;
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(path, 0755); /* open() below says what is wrong */
+		*slash = '/';
+	}
+	mkdir(path, 0755);
+	host->kernel = kernel;
+	host->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (host->dir < 0) {
+		err = errno;
+		snprintf(text, size, "%s: %s; give a --runtime-dir where it may write", path,
+			 strerror(err));
+		return -err;
+	}
+	/* Two at once would mistake each other's changes for what was there before. */
+	flock(host->dir, LOCK_EX);
+	return 0;
+}
+
+void host_close(struct host *host)
+{
+	close(host->dir);
+}
+
+static struct json_object *record_load(const struct host *host, const char *rid)
+{
+	int fd = openat(host->dir, rid, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct json_object *object;
+
+	if (fd < 0)
+		return NULL;
+	object = json_object_from_fd(fd);
+	close(fd);
+	return object;
+}
+
+static bool record_get(struct json_object *object, const char *key, char *value, size_t size)
+{
+	struct json_object *member;
+
+	if (!json_object_object_get_ex(object, key, &member) ||
+	    !json_object_is_type(member, json_type_string))
+		return false;
+	return snprintf(value, size, "%s", json_object_get_string(member)) < (int)size;
+}
+
+int record_read(const struct host *host, const char *rid, struct host_record *record)
+{
+	struct json_object *object = record_load(host, rid);
+	char boot[BOOT_MAX], now[BOOT_MAX];
+	bool whole;
+
+	boot_id(now);
+	whole = object && record_get(object, "boot", boot, sizeof(boot)) && !strcmp(boot, now) &&
+		record_get(object, "driver", record->driver, sizeof(record->driver)) &&
+		record_get(object, "was_driver", record->was_driver, sizeof(record->was_driver)) &&
+		record_get(object, "was_override", record->was_override,
+			   sizeof(record->was_override)) &&
+		record_get(object, "pf", record->pf, sizeof(record->pf));
+	json_object_put(object);
+	return whole ? 0 : -ENOENT;
+}
+
+static int write_whole(int fd, const char *text)
+{
+	size_t len = strlen(text);
+	ssize_t n = write(fd, text, len);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
+int record_write(const struct host *host, const char *rid, const struct host_record *record)
+{
+	static const char temporary[] = "new";
+	struct json_object *object = json_object_new_object();
+	char boot[BOOT_MAX];
+	int fd, ret;
+
+	boot_id(boot);
+	json_object_object_add(object, "boot", json_object_new_string(boot));
+	json_object_object_add(object, "driver", json_object_new_string(record->driver));
+	json_object_object_add(object, "was_driver", json_object_new_string(record->was_driver));
+	json_object_object_add(object, "was_override",
+			       json_object_new_string(record->was_override));
+	json_object_object_add(object, "pf", json_object_new_string(record->pf));
+	fd = openat(host->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	ret = fd < 0 ? -errno : write_whole(fd, json_object_to_json_string(object));
+	if (fd >= 0)
+		close(fd);
+	if (!ret && renameat(host->dir, temporary, host->dir, rid))
+		ret = -errno;
+	json_object_put(object);
+	return ret;
+}
+
+int record_remove(const struct host *host, const char *rid)
+{
+	return unlinkat(host->dir, rid, 0) ? -errno : 0;
+}
+
+bool record_names_pf(const struct host *host, const char *pf)
+{
+	int fd = openat(host->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct host_record record;
+	struct dirent *entry;
+	bool found = false;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (!found && (entry = readdir(dir)))
+		found = strchr(entry->d_name, ':') && !record_read(host, entry->d_name, &record) &&
+			!strcmp(record.pf, pf);
+	closedir(dir);
+	return found;
+}

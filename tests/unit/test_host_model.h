@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A kernel's PCI core in memory, as far as sysfs shows it: functions that appear with a rescan or
+ * with sriov_numvfs, drivers that probe what they may, driver_override, bind and unbind. It counts
+ * what each driver probes.
+ */
+#ifndef RIDGE_TEST_HOST_MODEL_H
+#define RIDGE_TEST_HOST_MODEL_H
+
+#include "host/host.h"
+
+#define MODEL_FUNCTIONS 48
+
+struct model_function {
+	char rid[HOST_RID_MAX];
+	bool present;
+	bool hidden; /* appears with the next rescan */
+	char override[HOST_NAME_MAX];
+	char driver[HOST_NAME_MAX];
+	const struct model_function *pf;
+	unsigned total, numvfs; /* of a PF */
+	unsigned offset, stride;
+	unsigned probes;       /* by drivers that were not named in driver_override */
+	unsigned named_probes; /* by the one that was */
+};
+
+struct model {
+	struct model_function function[MODEL_FUNCTIONS];
+	unsigned n;
+	char autoprobe[8], sriov_autoprobe[8];
+	const char *no_driver; /* this driver is not there */
+	int refusal;           /* what named probes return, negative errno */
+	int write_error;       /* what every store returns */
+	pid_t user;
+	unsigned stores;
+	struct host_kernel kernel;
+};
+
+void model_init(struct model *m);
+struct model_function *model_add(struct model *m, const char *rid, bool hidden);
+/* A PF with total VFs, of which none is enabled. */
+struct model_function *model_add_pf(struct model *m, const char *rid, unsigned total,
+				    unsigned offset, unsigned stride);
+struct model_function *model_find(struct model *m, const char *rid);
+/* The normal driver takes what it may of what is there. */
+void model_probe_all(struct model *m);
+
+#endif
