@@ -106,6 +106,9 @@ static const struct virtio_device_ops blk_ops = {
 	.reset = blk_reset,
 	.negotiated = blk_negotiated,
 	.config_write = blk_config_write,
+	.parts = blk_parts,
+	.part_stage = blk_part_stage,
+	.parts_apply = blk_parts_apply,
 	.destroy = blk_destroy,
 };
 

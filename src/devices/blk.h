@@ -18,6 +18,7 @@
  *   blk_request.c  a request from pop to complete
  *   blk_io.c       reads, writes, flushes
  *   blk_range.c    requests without data: discard and write zeroes
+ *   blk_parts.c    its device part
  */
 #ifndef RIDGE_DEVICES_BLK_H
 #define RIDGE_DEVICES_BLK_H
@@ -117,6 +118,11 @@ void blk_io_end(struct blk_request *r);
 void blk_io_reset(struct blk *blk);
 /* RWF_DSYNC if a completed write must be stable (5.2.6.2), else 0. */
 int blk_write_flags(const struct blk *blk);
+
+/* blk_parts.c: as in struct virtio_device_ops */
+void blk_parts(struct virtio_device *dev, const struct virtio_part_out *out);
+int blk_part_stage(struct virtio_device *dev, void *staged, const struct virtio_part *part);
+void blk_parts_apply(struct virtio_device *dev, const void *staged);
 
 /*
  * blk_range.c: 0 if it is under way, 1 if there was nothing to do, or a negative errno: -EOPNOTSUPP

@@ -185,16 +185,19 @@ static void net_destroy(struct virtio_device *dev)
 
 static void net_started(struct virtio_device *dev)
 {
-	net_negotiated(dev);
 	if (net_of(dev)->backend && net_of(dev)->backend->ops->receiver_changed)
 		net_of(dev)->backend->ops->receiver_changed(net_of(dev)->backend);
 }
 
 static const struct virtio_device_ops net_ops = {
 	.process = net_process,
+	.negotiated = net_negotiated,
 	.started = net_started,
 	.reset = net_reset,
 	.config_write = net_config_write,
+	.parts = net_parts,
+	.part_stage = net_part_stage,
+	.parts_apply = net_parts_apply,
 	.destroy = net_destroy,
 };
 

@@ -151,6 +151,16 @@ void net_negotiated(struct virtio_device *dev);
 /* Whether the guest wants a frame. */
 bool net_filter(const struct net *net, const struct net_frame *frame);
 
+/* Guest offloads that can be switched while running (5.1.6.5.6). */
+#define NET_GUEST_OFFLOADS                                               \
+	(1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_GUEST_TSO4 | \
+	 1u << VIRTIO_NET_F_GUEST_TSO6 | 1u << VIRTIO_NET_F_GUEST_ECN)
+
+/* net_parts.c: as in struct virtio_device_ops */
+void net_parts(struct virtio_device *dev, const struct virtio_part_out *out);
+int net_part_stage(struct virtio_device *dev, void *staged, const struct virtio_part *part);
+void net_parts_apply(struct virtio_device *dev, const void *staged);
+
 /* net_offload.c */
 /*
  * Whether the checksum that the header asks for is inside the frame, and behind the Ethernet

@@ -6,11 +6,6 @@
 
 #include "devices/net.h"
 
-/* Guest offloads that can be switched while running (5.1.6.5.6). */
-#define OFFLOADS                                                         \
-	(1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_GUEST_TSO4 | \
-	 1u << VIRTIO_NET_F_GUEST_TSO6 | 1u << VIRTIO_NET_F_GUEST_ECN)
-
 /* The longest command: two full tables. */
 #define DATA_MAX (2 * (4 + NET_MAC_TABLE_MAX * 6))
 
@@ -48,7 +43,7 @@ void net_control_reset(struct net *net)
 
 void net_negotiated(struct virtio_device *dev)
 {
-	net_of(dev)->state->offloads = (uint32_t)dev->state->driver_features & OFFLOADS;
+	net_of(dev)->state->offloads = (uint32_t)dev->state->driver_features & NET_GUEST_OFFLOADS;
 }
 
 static uint8_t rx_mode(struct net *net, const struct command *cmd)
@@ -186,7 +181,7 @@ static uint8_t offloads_command(struct net *net, const struct command *cmd)
 		return VIRTIO_NET_ERR;
 	memcpy(&offloads, cmd->data, sizeof(offloads));
 	offloads = le64toh(offloads);
-	if (offloads & ~(net->dev.state->driver_features & OFFLOADS))
+	if (offloads & ~(net->dev.state->driver_features & NET_GUEST_OFFLOADS))
 		return VIRTIO_NET_ERR;
 	net->state->offloads = (uint32_t)offloads;
 	if (net->backend && net->backend->ops->receiver_changed)

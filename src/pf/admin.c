@@ -105,6 +105,9 @@ static const struct {
 	[VIRTIO_ADMIN_RESOURCE_OBJ_MODIFY] = { admin_object_modify, true, false },
 	[VIRTIO_ADMIN_RESOURCE_OBJ_QUERY] = { admin_object_query, true, false },
 	[VIRTIO_ADMIN_RESOURCE_OBJ_DESTROY] = { admin_object_destroy, true, false },
+	[VIRTIO_ADMIN_DEV_PARTS_METADATA_GET] = { admin_parts_metadata, true, false },
+	[VIRTIO_ADMIN_DEV_PARTS_GET] = { admin_parts_get, true, true },
+	[VIRTIO_ADMIN_DEV_PARTS_SET] = { admin_parts_set, true, true },
 	[VIRTIO_ADMIN_DEV_MODE_SET] = { admin_mode_set, true, true },
 };
 
@@ -179,7 +182,8 @@ void admin_finish(struct admin_command *cmd, struct outcome outcome)
 
 	n = virtq_copy_in(in, cmd->nin, 0, &reply, sizeof(reply));
 	if (!outcome.status)
-		n += virtq_copy_in(in, cmd->nin, sizeof(reply), cmd->result, cmd->result_len);
+		n += virtq_copy_in(in, cmd->nin, sizeof(reply),
+				   cmd->large ? cmd->large : cmd->result, cmd->result_len);
 	pf->commands[cmd->vq->index - (pf->dev->nqueues - pf->dev->nadmin)]++;
 	if (cmd->holds_member)
 		cmd->member->busy = false;
@@ -188,6 +192,7 @@ void admin_finish(struct admin_command *cmd, struct outcome outcome)
 	virtio_device_complete(pf->dev, cmd->vq, cmd->head, (uint32_t)n, cmd->segs,
 			       (size_t)(cmd->nout + cmd->nin));
 	virtio_device_flush(pf->dev, cmd->vq);
+	free(cmd->large);
 	free(cmd);
 }
 

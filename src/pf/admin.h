@@ -7,6 +7,7 @@
  *   admin_legacy.c   registers of a legacy driver (2.12.1.1)
  *   admin_caps.c     capabilities (2.12.1.2)
  *   admin_objects.c  resource objects (2.12.1.3)
+ *   admin_parts.c    device parts of a member (2.12.1.4)
  *   admin_mode.c     stopping and resuming a member (2.12.1.4.3.4); what waits, and how long
  *
  * A command's data is the driver's memory and may change under us: what is looked at was copied
@@ -51,6 +52,7 @@ struct admin_command {
 	uint32_t result_len;
 	uint8_t data[ADMIN_DATA_MAX]; /* zeroes beyond data_len */
 	uint8_t result[ADMIN_RESULT_MAX];
+	void *large;             /* the result, if it is not in there; owned */
 	struct iommu_seg segs[]; /* nout + nin */
 };
 
@@ -101,6 +103,11 @@ struct outcome admin_object_query(struct admin_command *cmd);
 struct outcome admin_object_destroy(struct admin_command *cmd);
 /* The object that the command names in the head of its data, if it is its member's; or NULL. */
 struct pf_object *admin_object(struct admin_command *cmd);
+/* admin_parts.c */
+struct outcome admin_parts_metadata(struct admin_command *cmd);
+struct outcome admin_parts_get(struct admin_command *cmd);
+struct outcome admin_parts_set(struct admin_command *cmd);
+
 /* admin_mode.c */
 struct outcome admin_mode_set(struct admin_command *cmd);
 /* Whether the member is in a reset, and a command to it has to wait until that is over. */

@@ -45,7 +45,7 @@ enum virtio_admin_opcode {
 #define VIRTIO_ADMIN_CAP_OPCODES    0x380ull
 #define VIRTIO_ADMIN_OBJECT_OPCODES 0x3c00ull
 /* Device parts and mode (2.12.1.4). */
-#define VIRTIO_ADMIN_PARTS_OPCODES 0x20000ull
+#define VIRTIO_ADMIN_PARTS_OPCODES 0x3c000ull
 
 enum virtio_admin_status {
 	VIRTIO_ADMIN_OK = 0,
@@ -138,6 +138,16 @@ struct virtio_admin_obj_data {
 
 #define VIRTIO_ADMIN_OBJ_KIND_GET 0
 #define VIRTIO_ADMIN_OBJ_KIND_SET 1
+
+/* Device parts (2.12.1.4.3): types of DEV_PARTS_METADATA_GET, behind the object's header. */
+#define VIRTIO_ADMIN_METADATA_SIZE  0
+#define VIRTIO_ADMIN_METADATA_COUNT 1
+#define VIRTIO_ADMIN_METADATA_LIST  2
+
+/* Types of DEV_PARTS_GET; the list of headers comes behind that much. */
+#define VIRTIO_ADMIN_PARTS_SELECTED 0
+#define VIRTIO_ADMIN_PARTS_ALL      1
+#define VIRTIO_ADMIN_PARTS_GET_HEAD 16
 
 _Static_assert(sizeof(struct virtio_admin_cap_data) == 8, "admin capability");
 _Static_assert(sizeof(struct virtio_admin_obj_data) == 24, "admin resource object");

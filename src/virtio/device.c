@@ -229,12 +229,44 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
 	}
 }
 
+/* A state has a feature that legacy drivers don't know. */
+static bool has_modern(const struct virtio_state *state, unsigned int feature)
+{
+	return !state->legacy && (state->driver_features >> feature & 1);
+}
+
+static void choose_ring(struct virtio_device *dev, struct virtq *vq)
+{
+	vq->packed = has_modern(dev->state, VIRTIO_F_RING_PACKED);
+	vq->in_order = has_modern(dev->state, VIRTIO_F_IN_ORDER);
+}
+
+int virtio_device_prepare(struct virtio_device *dev, const struct virtio_state *state)
+{
+	int err = 0;
+
+	for (uint16_t i = 0; i < dev->nqueues && !err; i++)
+		if (state->queues[i].enabled && has_modern(state, VIRTIO_F_IN_ORDER))
+			err = virtq_prepare(&dev->queues[i]);
+	return err;
+}
+
+void virtio_device_restored(struct virtio_device *dev, bool broken)
+{
+	for (uint16_t i = 0; i < dev->nqueues; i++) {
+		choose_ring(dev, &dev->queues[i]);
+		virtq_restored(&dev->queues[i]);
+	}
+	apply_features(dev);
+	dev->stopped = broken;
+	dev->stop_reason = broken ? "it was stopped where it came from" : NULL;
+}
+
 void virtio_device_enable_queue(struct virtio_device *dev, struct virtq *vq)
 {
 	if (vq->state->enabled || vq->resetting || dev->resetting || !negotiated(dev))
 		return;
-	vq->packed = !dev->state->legacy && virtio_device_has(dev, VIRTIO_F_RING_PACKED);
-	vq->in_order = !dev->state->legacy && virtio_device_has(dev, VIRTIO_F_IN_ORDER);
+	choose_ring(dev, vq);
 	if (virtq_enable(vq)) {
 		virtio_device_stop(dev, "a virtqueue's address is not aligned", false);
 		return;
@@ -428,6 +460,10 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	/* Nothing new while memory is taken away: it would keep the unmap waiting for ever. */
 	if (dev->budget <= 0 || iommu_space_leaving(space)) {
 		virtio_device_notify_again(dev, vq);
+		return false;
+	}
+	if (vq->state->place_unknown && virtq_find_place(vq, space)) {
+		virtio_device_stop(dev, iommu_space_fault(space), true);
 		return false;
 	}
 	got = take(dev, vq, space, chain, &why);

@@ -55,6 +55,8 @@ struct virtio_state {
 };
 
 struct virtio_device;
+struct virtio_part;
+struct virtio_part_out;
 
 struct virtio_device_ops {
 	/* Takes from a queue whatever is there; virtio_device_pop() says when to leave off. */
@@ -68,6 +70,14 @@ struct virtio_device_ops {
 	/* The driver wrote configuration bytes. May be NULL: read-only. */
 	void (*config_write)(struct virtio_device *dev, uint32_t offset, const void *data,
 			     uint32_t len);
+	/*
+	 * Device parts of the type (virtio/parts.h); each may be NULL. parts() emits what there is.
+	 * part_stage() decodes one into VIRTIO_PARTS_STAGED_LEN bytes, zeroed before the first, and
+	 * returns 0, -ENOENT (no such part) or -EINVAL; parts_apply() takes over what was staged.
+	 */
+	void (*parts)(struct virtio_device *dev, const struct virtio_part_out *out);
+	int (*part_stage)(struct virtio_device *dev, void *staged, const struct virtio_part *part);
+	void (*parts_apply)(struct virtio_device *dev, const void *staged);
 	void (*destroy)(struct virtio_device *dev);
 };
 
@@ -181,6 +191,13 @@ void virtio_device_halt_cancel(struct virtio_device *dev, struct virtio_halt *ha
 void virtio_device_unhalt(struct virtio_device *dev);
 /* After a function level reset: the device is not halted. */
 void virtio_device_halt_reset(struct virtio_device *dev);
+/*
+ * A halted device is to have another state: virtio_device_prepare() allocates what it needs (0 or
+ * -ENOMEM), and when dev->state is that state virtio_device_restored() makes the rest fit it.
+ * broken: the device is stopped until its driver resets it.
+ */
+int virtio_device_prepare(struct virtio_device *dev, const struct virtio_state *state);
+void virtio_device_restored(struct virtio_device *dev, bool broken);
 
 /* --- for device types --- */
 

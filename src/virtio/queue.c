@@ -37,23 +37,56 @@ void virtq_destroy(struct virtq *vq)
 	vq->order = NULL;
 }
 
+bool virtq_addresses_ok(const struct virtq_state *st, bool packed)
+{
+	unsigned int driver_align = packed ? 4 : VRING_AVAIL_ALIGN_SIZE;
+
+	return st->desc % VRING_DESC_ALIGN_SIZE == 0 && st->driver % driver_align == 0 &&
+	       st->device % VRING_USED_ALIGN_SIZE == 0;
+}
+
+int virtq_prepare(struct virtq *vq)
+{
+	if (!vq->order)
+		vq->order = malloc(sizeof(*vq->order));
+	return vq->order ? 0 : -ENOMEM;
+}
+
+static void order_clear(struct virtq *vq)
+{
+	if (!vq->order)
+		return;
+	vq->order->first = 0;
+	vq->order->count = 0;
+}
+
+void virtq_restored(struct virtq *vq)
+{
+	memset(vq->state->in_flight, 0, sizeof(vq->state->in_flight));
+	vq->in_flight = 0;
+	vq->unpublished = 0;
+	vq->used_pending = false;
+	order_clear(vq);
+}
+
+int virtq_find_place(struct virtq *vq, struct iommu_space *space)
+{
+	int err = vq->packed ? 0 : split_find_place(vq, space);
+
+	if (!err)
+		vq->state->place_unknown = 0;
+	return err;
+}
+
 int virtq_enable(struct virtq *vq)
 {
 	struct virtq_state *st = vq->state;
-	unsigned int driver_align = vq->packed ? 4 : VRING_AVAIL_ALIGN_SIZE;
 
-	if (st->desc % VRING_DESC_ALIGN_SIZE || st->driver % driver_align ||
-	    st->device % VRING_USED_ALIGN_SIZE)
+	if (!virtq_addresses_ok(st, vq->packed))
 		return -EINVAL;
-	if (vq->in_order && !vq->order) {
-		vq->order = malloc(sizeof(*vq->order));
-		if (!vq->order)
-			return -ENOMEM;
-	}
-	if (vq->order) {
-		vq->order->first = 0;
-		vq->order->count = 0;
-	}
+	if (vq->in_order && virtq_prepare(vq))
+		return -ENOMEM;
+	order_clear(vq);
 	st->avail_wrap = 1;
 	st->used_wrap = 1;
 	st->enabled = 1;

@@ -48,7 +48,8 @@ struct virtq_state {
 	uint16_t used_signalled_valid;
 	uint8_t avail_wrap; /* packed: wrap counters */
 	uint8_t used_wrap;
-	uint16_t reserved[2];
+	uint8_t place_unknown; /* split: where it goes on is to be found in the ring */
+	uint8_t reserved[3];
 	uint64_t
 		in_flight[VIRTQ_SIZE_MAX / 64]; /* heads (packed: buffer ids) taken, not returned */
 	uint16_t ndescs[VIRTQ_SIZE_MAX];        /* packed: places that the buffer takes, by id */
@@ -100,6 +101,18 @@ void virtq_destroy(struct virtq *vq);
  * -EINVAL for addresses that are not aligned (virtio 1.3, 2.7 and 2.8.10.1), or -ENOMEM.
  */
 int virtq_enable(struct virtq *vq);
+
+/* Whether the driver's addresses are aligned as the kind of ring needs. */
+bool virtq_addresses_ok(const struct virtq_state *state, bool packed);
+
+/*
+ * For a state that came from elsewhere: virtq_prepare() allocates what VIRTIO_F_IN_ORDER needs (0
+ * or -ENOMEM), virtq_restored() makes everything beside the state fit it. Nothing is in flight.
+ */
+int virtq_prepare(struct virtq *vq);
+void virtq_restored(struct virtq *vq);
+/* Goes on where the driver's ring says that the last device left off. 0 or -EFAULT. */
+int virtq_find_place(struct virtq *vq, struct iommu_space *space);
 
 /* 1 with a chain, 0 if there is none, -EPROTO or -EFAULT. *why (static) says what is wrong. */
 int virtq_pop(struct virtq *vq, struct iommu_space *space, struct virtq_chain *chain,

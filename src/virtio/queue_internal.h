@@ -42,6 +42,7 @@ void split_unpop(struct virtq *vq, const struct virtq_chain *chain);
 int split_add_used(struct virtq *vq, struct iommu_space *space, uint16_t head, uint32_t len);
 int split_publish_used(struct virtq *vq, struct iommu_space *space);
 bool split_enable_notify(struct virtq *vq, struct iommu_space *space);
+int split_find_place(struct virtq *vq, struct iommu_space *space);
 /* The driver made nothing available that was not taken. */
 bool split_empty(struct virtq *vq, struct iommu_space *space);
 bool split_interrupt_due(struct virtq *vq, struct iommu_space *space);

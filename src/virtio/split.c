@@ -138,6 +138,19 @@ int split_publish_used(struct virtq *vq, struct iommu_space *space)
 	return write_device(vq, space, RING_IDX, vq->state->used_next);
 }
 
+/* All that is used was made available before, and all else is still to be taken. */
+int split_find_place(struct virtq *vq, struct iommu_space *space)
+{
+	struct virtq_state *st = vq->state;
+	uint16_t used;
+
+	if (virtq_read16(space, &vq->device, st->device, device_len(vq), RING_IDX, &used))
+		return -EFAULT;
+	st->used_next = used;
+	st->avail_next = used;
+	return 0;
+}
+
 bool split_empty(struct virtq *vq, struct iommu_space *space)
 {
 	uint16_t avail;

@@ -83,6 +83,53 @@ uint32_t admin(struct pf_driver *p, uint16_t opcode, uint16_t group, uint64_t me
 	return status;
 }
 
+static size_t pages(struct buf *bufs, uint64_t at, uint32_t len, bool in)
+{
+	size_t n = 0;
+
+	for (; len; n++) {
+		uint32_t piece = len < 4096 ? len : 4096;
+
+		bufs[n] = (struct buf){ at, piece, in };
+		at += piece;
+		len -= piece;
+	}
+	return n;
+}
+
+uint32_t admin_big(struct pf_driver *p, uint16_t opcode, uint64_t member, const void *data,
+		   uint32_t data_len, void *result, uint32_t room, uint32_t *result_len)
+{
+	struct admin_head head = { .opcode = opcode, .group_type = SRIOV_GROUP, .member = member };
+	struct buf bufs[ADMIN_RING];
+	struct admin_cmd cmd;
+	uint64_t out, in;
+	uint32_t status;
+	size_t n = 0;
+
+	assert_true(data_len <= ADMIN_BIG && room <= ADMIN_BIG);
+	if (!p->big)
+		p->big = ram_alloc(&p->d.ram, 2 * (4096 + ADMIN_BIG), 4096);
+	out = p->big;
+	in = out + 4096 + ADMIN_BIG;
+	memcpy(ram_at(&p->d.ram, out), &head, ADMIN_HEAD);
+	if (data_len)
+		memcpy(ram_at(&p->d.ram, out + 4096), data, data_len);
+	memset(ram_at(&p->d.ram, in), 0xee, 4096 + ADMIN_BIG);
+	cmd.in = ram_at(&p->d.ram, in);
+	bufs[n++] = (struct buf){ out, ADMIN_HEAD, false };
+	n += pages(bufs + n, out + 4096, data_len, false);
+	bufs[n++] = (struct buf){ in, ADMIN_REPLY, true };
+	n += pages(bufs + n, in + 4096, room, true);
+	cmd.head = ring_add(&p->ring, bufs, n);
+	driver_kick(&p->d, p->index);
+	status = admin_wait(p, &cmd);
+	assert_true(p->used_len >= ADMIN_REPLY && p->used_len <= ADMIN_REPLY + room);
+	*result_len = p->used_len - ADMIN_REPLY;
+	memcpy(result, ram_at(&p->d.ram, in + 4096), *result_len);
+	return status;
+}
+
 void admin_use_all(struct pf_driver *p)
 {
 	uint64_t list = ALL_OPCODES;

@@ -75,6 +75,7 @@ struct pf_driver {
 	uint16_t index; /* of the first admin queue */
 	uint16_t count;
 	uint32_t used_len; /* of the last command */
+	uint64_t big;      /* memory for admin_big(), once it was used */
 };
 
 /* Brings the PF up with its first admin queue; no VFs yet. */
@@ -117,6 +118,14 @@ bool admin_done(struct pf_driver *p, const struct admin_cmd *cmd);
 /* A whole command. result may be NULL; room for result_len bytes is given. */
 uint32_t admin(struct pf_driver *p, uint16_t opcode, uint16_t group, uint64_t member,
 	       const void *data, uint32_t data_len, void *result, uint32_t result_len);
+
+/*
+ * One with much data or a large result, both in pieces of a page, as Linux has them. *result_len is
+ * what the device wrote of the result.
+ */
+#define ADMIN_BIG 0x10000u
+uint32_t admin_big(struct pf_driver *p, uint16_t opcode, uint64_t member, const void *data,
+		   uint32_t data_len, void *result, uint32_t room, uint32_t *result_len);
 
 /* LIST_USE of the list and legacy register commands for the SR-IOV group. */
 void admin_use_all(struct pf_driver *p);

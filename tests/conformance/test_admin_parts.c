@@ -1,0 +1,819 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Commands that get and set device parts (virtio 1.4, 2.12.1.4), and the common parts (2.13.1), of
+ * a blk function with two queues.
+ */
+#include "blk_fixture.h"
+#include "parts.h"
+
+#define VF     1
+#define GET_ID (2 * VF)
+#define SET_ID (2 * VF + 1)
+#define QUEUES 2
+
+struct fixture {
+	struct blk_fixture *b;
+	struct pf_driver *pf;
+	struct parts parts;
+	struct parts after;
+};
+
+static int setup_strict(void **state, bool strict)
+{
+	struct device_params params = { .queues = QUEUES };
+	struct fixture *f = calloc(1, sizeof(*f));
+	int image = memfd_create("test:image", MFD_CLOEXEC);
+
+	assert_non_null(f);
+	assert_int_equal(ftruncate(image, 64 * SECTOR), 0);
+	f->b = blk_fixture_new_strict(image, &params, strict);
+	f->pf = &f->b->pf;
+	admin_use_supported(f->pf);
+	assert_int_equal(admin_set_limits(f->pf, 32, 32), OK);
+	parts_objects(f->pf, VF);
+	blk_start_queues(f->b, B_MQ | B_FLUSH | B_CONFIG_WCE, QUEUES);
+	*state = f;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_strict(state, false);
+}
+
+static int setup_letter(void **state)
+{
+	return setup_strict(state, true);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	void *b = f->b;
+
+	blk_teardown(&b);
+	free(f);
+	return 0;
+}
+
+static uint32_t metadata(struct fixture *f, uint32_t id, uint8_t type, uint32_t room)
+{
+	static uint8_t result[ADMIN_BIG];
+	uint32_t len;
+
+	return parts_metadata(f->pf, VF, id, type, result, room, &len);
+}
+
+/* GET of selected parts. */
+static uint32_t get_selected(struct fixture *f, const struct part_hdr *list, uint32_t n)
+{
+	static struct {
+		struct obj_hdr hdr;
+		uint8_t type;
+		uint8_t reserved[7];
+		struct part_hdr list[1024];
+	} data;
+
+	data.hdr.id = GET_ID;
+	data.type = GET_SELECTED;
+	memcpy(data.list, list, n * sizeof(*list));
+	return admin_big(f->pf, PARTS_GET, VF, &data, (uint32_t)(16 + n * sizeof(*list)),
+			 f->parts.data, ADMIN_BIG, &f->parts.len);
+}
+
+static void stop(struct fixture *f)
+{
+	assert_int_equal(admin_mode(f->pf, VF, MODE_STOPPED), OK);
+}
+
+static void resume(struct fixture *f)
+{
+	assert_int_equal(admin_mode(f->pf, VF, 0), OK);
+}
+
+static void save(struct fixture *f)
+{
+	parts_save(f->pf, VF, &f->parts);
+}
+
+/* Sets f->after, which must fail and change nothing: f->parts is how the function was. */
+static void refused(struct fixture *f)
+{
+	assert_int_equal(parts_load(f->pf, VF, &f->after), INVALID_FIELD);
+	parts_save(f->pf, VF, &f->after);
+	assert_true(parts_equal(&f->parts, &f->after));
+}
+
+/* The same with one part alone. */
+static void refused_part(struct fixture *f, uint16_t type, uint8_t flags, uint64_t selector,
+			 const void *value, uint32_t len)
+{
+	f->after.len = 0;
+	part_put(&f->after, type, flags, selector, value, len);
+	refused(f);
+}
+
+static uint32_t set_part(struct fixture *f, uint16_t type, uint8_t flags, uint64_t selector,
+			 const void *value, uint32_t len)
+{
+	f->after.len = 0;
+	part_put(&f->after, type, flags, selector, value, len);
+	return parts_load(f->pf, VF, &f->after);
+}
+
+/* --- what there is --- */
+
+/* 2.12.1.4.5: all of these commands, or none; for the SR-IOV group. */
+static void test_2_12_1_4_5_all_or_none(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t list = 0, self = 0;
+
+	assert_int_equal(admin(f->pf, LIST_QUERY, SRIOV_GROUP, VF, NULL, 0, &list, 8), OK);
+	assert_int_equal(list & 0x3fc00, 0x3fc00);
+	assert_int_equal(admin(f->pf, LIST_QUERY, SELF_GROUP, 0, NULL, 0, &self, 8), OK);
+	assert_int_equal(self & 0x3c000, 0);
+}
+
+/* The table of 2.12.1.4.4: order, and which are optional. */
+static void test_2_12_1_4_4_order(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t last = 0;
+
+	save(f);
+	for (uint32_t at = 0; at < f->parts.len;) {
+		struct part_hdr *hdr = (struct part_hdr *)(f->parts.data + at);
+
+		if (hdr->type < 0x200) {
+			assert_true(hdr->type >= last);
+			last = hdr->type;
+			assert_int_equal(hdr->flags, hdr->type == P_DEV_FEATURES ? P_OPTIONAL : 0);
+		} else {
+			assert_true(hdr->type < 0x600);
+			last = 0x200; /* no common part follows */
+		}
+		assert_int_equal(hdr->reserved, 0);
+		at += (uint32_t)sizeof(*hdr) + hdr->len;
+	}
+	assert_int_equal(((struct part_hdr *)f->parts.data)->type, P_DEV_FEATURES);
+}
+
+/* 2.13.1: what each of the common parts is. */
+static void test_2_13_1_values(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->b->d;
+	uint64_t features;
+	uint16_t word;
+
+	set_common(d, C_QUEUE_SELECT, 2, 1);
+	save(f);
+	features = driver_offered(d);
+	assert_int_equal(part_find(&f->parts, P_DEV_FEATURES, 0)->len, 8);
+	assert_memory_equal(part_value(&f->parts, P_DEV_FEATURES, 0), &features, 8);
+	features = F_VERSION_1 | B_MQ | B_FLUSH | B_CONFIG_WCE;
+	assert_memory_equal(part_value(&f->parts, P_DRV_FEATURES, 0), &features, 8);
+	assert_int_equal(part_find(&f->parts, P_STATUS, 0)->len, 1);
+	assert_int_equal(*(uint8_t *)part_value(&f->parts, P_STATUS, 0),
+			 common(d, C_DEVICE_STATUS, 1));
+	memcpy(&word, part_value(&f->parts, P_COMMON_CFG, C_CONFIG_MSIX_VECTOR), 2);
+	assert_int_equal(word, VEC_CONFIG);
+	memcpy(&word, part_value(&f->parts, P_COMMON_CFG, C_NUM_QUEUES), 2);
+	assert_int_equal(word, QUEUES);
+	memcpy(&word, part_value(&f->parts, P_COMMON_CFG, C_QUEUE_SELECT), 2);
+	assert_int_equal(word, 1);
+	for (uint16_t i = 0; i < QUEUES; i++) {
+		const struct ring *ring = &f->b->ring[i];
+		struct vq_cfg cfg;
+		uint16_t notify[4];
+
+		assert_int_equal(part_find(&f->parts, P_VQ_CFG, i)->len, sizeof(cfg));
+		memcpy(&cfg, part_value(&f->parts, P_VQ_CFG, i), sizeof(cfg));
+		assert_int_equal(cfg.size, ring->size);
+		assert_int_equal(cfg.vector, i ? NO_VECTOR : VEC_QUEUE);
+		assert_int_equal(cfg.enabled, 1);
+		assert_int_equal(cfg.reserved, 0);
+		assert_int_equal(cfg.desc, ring->desc);
+		assert_int_equal(cfg.driver, ring->avail);
+		assert_int_equal(cfg.device, ring->used);
+		assert_int_equal(part_find(&f->parts, P_VQ_NOTIFY, i)->len, 8);
+		memcpy(notify, part_value(&f->parts, P_VQ_NOTIFY, i), 8);
+		set_common(d, C_QUEUE_SELECT, 2, i);
+		assert_int_equal(notify[0], common(d, C_QUEUE_NOTIFY_OFF, 2));
+		assert_int_equal(notify[1], common(d, C_QUEUE_NOTIF_CONFIG_DATA, 2));
+		assert_int_equal(notify[2] | notify[3], 0);
+	}
+	assert_null(part_find(&f->parts, P_VQ_CFG, QUEUES));
+}
+
+/* 2.12.1.4.5: reset and FLR bring every part to its default. */
+static void test_2_12_1_4_5_parts_after_a_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct pci_access *pa = f->b->vf->pa;
+
+	driver_reset(&f->b->d);
+	save(f);
+	assert_int_equal(*(uint8_t *)part_value(&f->parts, P_STATUS, 0), 0);
+	blk_start_queues(f->b, B_MQ, QUEUES);
+	assert_int_equal(pa->ops->reset(pa, NULL), 0);
+	parts_save(f->pf, VF, &f->after);
+	assert_true(parts_equal(&f->parts, &f->after));
+	cfg_write(&f->b->d, 4, 2, 6);
+}
+
+/* --- 2.12.1.4.3.1: METADATA_GET --- */
+
+static void test_2_12_1_4_3_1_size_count_and_list(void **state)
+{
+	static struct {
+		uint32_t count;
+		uint32_t reserved;
+		struct part_hdr hdr[2048];
+	} list;
+	struct fixture *f = *state;
+	uint32_t value[2], len, at = 0;
+
+	save(f);
+	assert_int_equal(parts_metadata(f->pf, VF, GET_ID, META_SIZE, value, 8, &len), OK);
+	assert_int_equal(len, 8);
+	assert_true(value[0] >= f->parts.len);
+	assert_int_equal(value[1], 0);
+	assert_int_equal(parts_metadata(f->pf, VF, GET_ID, META_COUNT, value, 64, &len), OK);
+	assert_int_equal(len, 8);
+	assert_int_equal(value[1], 0);
+	assert_int_equal(parts_metadata(f->pf, VF, GET_ID, META_LIST, &list, sizeof(list), &len),
+			 OK);
+	assert_int_equal(len, 8 + value[0] * 16);
+	assert_int_equal(list.count, value[0]);
+	assert_int_equal(list.reserved, 0);
+	for (uint32_t i = 0; i < list.count; i++) {
+		assert_true(at < f->parts.len);
+		assert_memory_equal(&list.hdr[i], f->parts.data + at, 16);
+		at += 16 + list.hdr[i].len;
+	}
+	assert_int_equal(at, f->parts.len);
+	/* there are the same ones in every state */
+	driver_reset(&f->b->d);
+	assert_int_equal(parts_metadata(f->pf, VF, GET_ID, META_COUNT, value, 8, &len), OK);
+	assert_int_equal(value[0], list.count);
+	parts_save(f->pf, VF, &f->after);
+	assert_int_equal(f->after.len, f->parts.len);
+}
+
+/* A result that does not fit: ENOMEM. */
+static void test_2_12_1_4_3_1_room_for_the_result(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t value[2], len;
+
+	for (uint8_t type = META_SIZE; type <= META_LIST; type++)
+		for (uint32_t room = 0; room < 8; room++)
+			assert_int_equal(STATUS(metadata(f, GET_ID, type, room)), ST_ENOMEM);
+	assert_int_equal(parts_metadata(f->pf, VF, GET_ID, META_COUNT, value, 8, &len), OK);
+	assert_int_equal(STATUS(metadata(f, GET_ID, META_LIST, 8 + value[0] * 16 - 1)), ST_ENOMEM);
+	assert_int_equal(metadata(f, GET_ID, META_LIST, 8 + value[0] * 16), OK);
+}
+
+static void test_2_12_1_4_3_1_types(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int type = 3; type < 256; type++)
+		assert_int_equal(metadata(f, GET_ID, (uint8_t)type, 8), INVALID_FIELD);
+}
+
+/* --- 2.12.1.4.3.2: GET --- */
+
+/* Any number of times, running or stopped, and always the same. */
+static void test_2_12_1_4_5_get_again(void **state)
+{
+	struct fixture *f = *state;
+
+	save(f);
+	for (int i = 0; i < 3; i++) {
+		parts_save(f->pf, VF, &f->after);
+		assert_true(parts_equal(&f->parts, &f->after));
+	}
+	stop(f);
+	parts_save(f->pf, VF, &f->after);
+	assert_true(parts_equal(&f->parts, &f->after));
+}
+
+/* Selected ones come in the order of the table, once each; those that don't exist are skipped. */
+static void test_2_12_1_4_3_2_selected(void **state)
+{
+	static const struct part_hdr list[] = {
+		{ P_VQ_CFG, 0, 0, 1, 0 },
+		{ P_STATUS, 0, 0, 0, 99 },
+		{ 0x1ff, 0, 0, 0, 0 },
+		{ P_DEV_FEATURES, 0, 0, 0, 0 },
+		{ P_VQ_CFG, 0, 0, QUEUES, 0 },
+		{ P_VQ_CFG, 0, 0, 1, 0 },
+		{ P_COMMON_CFG, 0, 0, C_CONFIG_MSIX_VECTOR, 0 },
+		{ P_COMMON_CFG, 0, 0, 17, 0 },
+	};
+	static const uint16_t expected[] = { P_DEV_FEATURES, P_COMMON_CFG, P_STATUS, P_VQ_CFG };
+	struct fixture *f = *state;
+	uint32_t at = 0;
+
+	assert_int_equal(get_selected(f, list, 8), OK);
+	for (size_t i = 0; i < 4; i++) {
+		struct part_hdr *hdr = (struct part_hdr *)(f->parts.data + at);
+
+		assert_true(at < f->parts.len);
+		assert_int_equal(hdr->type, expected[i]);
+		at += 16 + hdr->len;
+	}
+	assert_int_equal(at, f->parts.len);
+	assert_int_equal(get_selected(f, list + 2, 1), OK);
+	assert_int_equal(f->parts.len, 0);
+	assert_int_equal(get_selected(f, list, 0), OK);
+	assert_int_equal(f->parts.len, 0);
+}
+
+/* Each part on its own. */
+static void test_2_12_1_4_3_2_each_selected(void **state)
+{
+	struct fixture *f = *state;
+
+	parts_save(f->pf, VF, &f->after);
+	for (uint32_t at = 0; at < f->after.len;) {
+		struct part_hdr *hdr = (struct part_hdr *)(f->after.data + at);
+
+		assert_int_equal(get_selected(f, hdr, 1), OK);
+		assert_int_equal(f->parts.len, 16 + hdr->len);
+		assert_memory_equal(f->parts.data, hdr, 16 + hdr->len);
+		at += 16 + hdr->len;
+	}
+}
+
+/* What is missing of the last header is zero (2.14). */
+static void test_2_14_a_list_that_is_cut_off(void **state)
+{
+	struct {
+		struct obj_hdr hdr;
+		uint8_t type;
+		uint8_t reserved[7];
+		uint16_t part;
+	} data = { .hdr = { .id = GET_ID }, .type = GET_SELECTED, .part = P_STATUS };
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		admin_big(f->pf, PARTS_GET, VF, &data, 18, f->parts.data, ADMIN_BIG, &f->parts.len),
+		OK);
+	assert_int_equal(f->parts.len, 17);
+	assert_non_null(part_find(&f->parts, P_STATUS, 0));
+}
+
+static void test_2_12_1_4_3_2_room_and_types(void **state)
+{
+	uint8_t data[16] = { [4] = GET_ID, [8] = GET_ALL };
+	struct fixture *f = *state;
+	uint32_t len;
+
+	save(f);
+	assert_int_equal(STATUS(admin_big(f->pf, PARTS_GET, VF, data, 16, f->after.data,
+					  f->parts.len - 1, &len)),
+			 ST_ENOMEM);
+	assert_int_equal(
+		admin_big(f->pf, PARTS_GET, VF, data, 16, f->after.data, f->parts.len, &len), OK);
+	assert_int_equal(len, f->parts.len);
+	for (unsigned int type = 2; type < 256; type++) {
+		data[8] = (uint8_t)type;
+		assert_int_equal(
+			admin_big(f->pf, PARTS_GET, VF, data, 16, f->after.data, 0x8000, &len),
+			INVALID_FIELD);
+	}
+}
+
+/* --- objects, members, groups: of all three commands --- */
+
+static void test_2_12_1_4_2_objects(void **state)
+{
+	static const uint32_t ids[] = { 0, 1, 31, 32, 254, 255, 256, 0x10000, UINT32_MAX };
+	struct fixture *f = *state;
+	uint8_t data[16] = { 0 };
+
+	stop(f);
+	for (uint16_t op = PARTS_METADATA_GET; op <= PARTS_SET; op++) {
+		for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+			memcpy(data + 4, &ids[i], 4);
+			assert_int_equal(
+				STATUS(admin(f->pf, op, SRIOV_GROUP, VF, data, 16, NULL, 0)),
+				ST_ENXIO);
+		}
+		/* of the other kind */
+		memset(data, 0, sizeof(data));
+		data[4] = op == PARTS_SET ? GET_ID : SET_ID;
+		assert_int_equal(admin(f->pf, op, SRIOV_GROUP, VF, data, 16, NULL, 0),
+				 INVALID_FIELD);
+		/* of another type */
+		data[4] = op == PARTS_SET ? SET_ID : GET_ID;
+		data[0] = 1;
+		assert_int_equal(STATUS(admin(f->pf, op, SRIOV_GROUP, VF, data, 16, NULL, 0)),
+				 ST_ENXIO);
+		data[0] = 0;
+	}
+	/* which MODIFY turns around (2.12.1.3.2) */
+	assert_int_equal(admin_obj_destroy(f->pf, VF, SET_ID), OK);
+	assert_int_equal(STATUS(parts_load(f->pf, VF, &f->parts)), ST_ENXIO);
+}
+
+static void test_2_12_1_5_group_and_member(void **state)
+{
+	static const uint64_t members[] = { 0, 2, 1ull << 32 | VF, ~0ull };
+	struct fixture *f = *state;
+	uint8_t data[16] = { [4] = GET_ID };
+
+	for (uint16_t op = PARTS_METADATA_GET; op <= PARTS_SET; op++) {
+		for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+			assert_int_equal(
+				admin(f->pf, op, SRIOV_GROUP, members[i], data, 16, NULL, 0),
+				INVALID_MEMBER);
+		assert_int_equal(admin(f->pf, op, SELF_GROUP, 0, data, 16, NULL, 0),
+				 INVALID_OPCODE);
+		assert_int_equal(admin(f->pf, op, 2, VF, data, 16, NULL, 0), INVALID_GROUP);
+	}
+}
+
+/* --- 2.12.1.4.3.3: SET --- */
+
+/* Only a stopped device is set. */
+static void test_2_12_1_4_5_set_of_a_running_device(void **state)
+{
+	struct fixture *f = *state;
+
+	save(f);
+	assert_int_equal(STATUS(parts_load(f->pf, VF, &f->parts)), ST_EBUSY);
+	stop(f);
+	assert_int_equal(parts_load(f->pf, VF, &f->parts), OK);
+	resume(f);
+	assert_int_equal(STATUS(parts_load(f->pf, VF, &f->parts)), ST_EBUSY);
+	assert_int_equal(blk_request(f->b, T_IN, 1, SECTOR), ST_OK);
+}
+
+/* Any number of times; each part on its own; and the last one counts. */
+static void test_2_12_1_4_5_set_again(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t vector;
+
+	save(f);
+	stop(f);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(parts_load(f->pf, VF, &f->parts), OK);
+	for (uint32_t at = 0; at < f->parts.len;) {
+		struct part_hdr *hdr = (struct part_hdr *)(f->parts.data + at);
+
+		assert_int_equal(
+			set_part(f, hdr->type, hdr->flags, hdr->selector, hdr + 1, hdr->len), OK);
+		at += 16 + hdr->len;
+	}
+	parts_save(f->pf, VF, &f->after);
+	assert_true(parts_equal(&f->parts, &f->after));
+	for (vector = 0; vector < 2; vector++)
+		assert_int_equal(set_part(f, P_COMMON_CFG, 0, C_CONFIG_MSIX_VECTOR, &vector, 2),
+				 OK);
+	save(f);
+	assert_int_equal(*(uint16_t *)part_value(&f->parts, P_COMMON_CFG, C_CONFIG_MSIX_VECTOR), 1);
+	resume(f);
+	assert_int_equal(common(&f->b->d, C_CONFIG_MSIX_VECTOR, 2), 1);
+	assert_int_equal(blk_request(f->b, T_IN, 1, SECTOR), ST_OK);
+}
+
+/* 2.14: lengths are multiples of eight, so zeroes may follow; nothing else may. */
+static void test_2_14_what_follows_the_last_part(void **state)
+{
+	struct fixture *f = *state;
+
+	save(f);
+	stop(f);
+	f->after = f->parts;
+	memset(f->after.data + f->after.len, 0, 64);
+	for (int i = 0; i < 64; i++) {
+		assert_int_equal(parts_load(f->pf, VF, &f->after), OK);
+		f->after.len++;
+	}
+	for (uint32_t i = 1; i < 40; i++) {
+		f->after = f->parts;
+		memset(f->after.data + f->after.len, 0, i);
+		f->after.data[f->after.len + i - 1] = 0xff;
+		f->after.len += i;
+		refused(f);
+	}
+}
+
+/* A stream that is cut off anywhere but between two parts. */
+static void test_2_12_1_4_3_3_a_stream_that_is_cut_off(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t next = 0, whole;
+
+	save(f);
+	whole = f->parts.len;
+	stop(f);
+	for (uint32_t len = 0; len < whole; len++) {
+		f->after = f->parts;
+		f->after.len = len;
+		if (len == next) {
+			next += 16 + ((struct part_hdr *)(f->parts.data + len))->len;
+			assert_int_equal(parts_load(f->pf, VF, &f->after), OK);
+		} else if (len + 8 > next || len % 7 == 0) { /* not all of them */
+			refused(f);
+		}
+	}
+}
+
+/* 2.12.1.4.5: a part of another length than it has. */
+static void test_2_12_1_4_5_lengths(void **state)
+{
+	static const uint32_t more[] = { 1, 2, 8, 100 };
+	struct fixture *f = *state;
+	uint8_t value[1024] = { 0 };
+
+	save(f);
+	stop(f);
+	for (uint32_t at = 0; at < f->parts.len;) {
+		struct part_hdr *hdr = (struct part_hdr *)(f->parts.data + at);
+
+		memcpy(value, hdr + 1, hdr->len);
+		for (uint32_t len = 0; len < hdr->len; len++)
+			refused_part(f, hdr->type, hdr->flags, hdr->selector, value, len);
+		for (size_t i = 0; i < 4; i++)
+			refused_part(f, hdr->type, hdr->flags, hdr->selector, value,
+				     hdr->len + more[i]);
+		at += 16 + hdr->len;
+	}
+}
+
+/* A length that points out of the command. */
+static void test_2_12_1_4_3_3_lengths_that_are_too_much(void **state)
+{
+	static const uint32_t lens[] = { 9, 0x100, 0x7fffffff, 0x80000000, 0xfffffff0, UINT32_MAX };
+	struct fixture *f = *state;
+
+	save(f);
+	stop(f);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
+		for (uint8_t flags = 0; flags < 2; flags++) {
+			struct part_hdr hdr = { i % 2 ? P_DRV_FEATURES : 0x5aa, flags, 0, 0,
+						lens[i] };
+
+			memcpy(f->after.data, &hdr, 16);
+			memset(f->after.data + 16, 0, 8);
+			f->after.len = 24;
+			refused(f);
+		}
+}
+
+/* 2.13: parts that are not known: an optional one is skipped, whatever is in it. */
+static void test_2_13_unknown_parts(void **state)
+{
+	static const uint16_t types[] = {
+		1, 0xff, 0x106, 0x1ff, 0x200, 0x4ff, 0x5ff, 0x600, 0xffff
+	};
+	static const uint8_t value[300] = { 0xff };
+	struct fixture *f = *state;
+
+	save(f);
+	stop(f);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		refused_part(f, types[i], 0, 0, value, sizeof(value));
+		assert_int_equal(set_part(f, types[i], P_OPTIONAL, 7, value, sizeof(value)), OK);
+		assert_int_equal(set_part(f, types[i], P_OPTIONAL, 7, value, 0), OK);
+	}
+	/* so are selectors */
+	for (uint32_t offset = 0; offset < 64; offset++)
+		if (!part_find(&f->parts, P_COMMON_CFG, offset)) {
+			refused_part(f, P_COMMON_CFG, 0, offset, value, 2);
+			assert_int_equal(set_part(f, P_COMMON_CFG, P_OPTIONAL, offset, value, 2),
+					 OK);
+		}
+	refused_part(f, P_VQ_CFG, 0, QUEUES, value, sizeof(struct vq_cfg));
+	refused_part(f, P_VQ_CFG, 0, 0xffff, value, sizeof(struct vq_cfg));
+	refused_part(f, P_VQ_NOTIFY, 0, QUEUES, value, 8);
+	/* flags that are not defined */
+	for (unsigned int bit = 1; bit < 8; bit++)
+		refused_part(f, 0x5aa, (uint8_t)(1u << bit | P_OPTIONAL), 0, value, 8);
+	parts_save(f->pf, VF, &f->after);
+	assert_true(parts_equal(&f->parts, &f->after));
+}
+
+/* Parts that there is exactly one of. */
+static void test_2_13_1_parts_that_come_twice(void **state)
+{
+	struct fixture *f = *state;
+
+	save(f);
+	stop(f);
+	for (uint32_t at = 0; at < f->parts.len;) {
+		struct part_hdr *hdr = (struct part_hdr *)(f->parts.data + at);
+
+		f->after = f->parts;
+		part_put(&f->after, hdr->type, hdr->flags, hdr->selector, hdr + 1, hdr->len);
+		refused(f);
+		at += 16 + hdr->len;
+	}
+}
+
+/* 2.12.1.4.5: features, and what else no driver writes, are verified. */
+static void test_2_12_1_4_5_what_is_verified(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t features;
+	uint16_t word[4] = { 0 };
+
+	save(f);
+	stop(f);
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		memcpy(&features, part_value(&f->parts, P_DEV_FEATURES, 0), 8);
+		features ^= 1ull << bit;
+		refused_part(f, P_DEV_FEATURES, P_OPTIONAL, 0, &features, 8);
+		refused_part(f, P_DEV_FEATURES, 0, 0, &features, 8);
+	}
+	word[0] = QUEUES + 1;
+	refused_part(f, P_COMMON_CFG, 0, C_NUM_QUEUES, word, 2);
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		memcpy(word, part_value(&f->parts, P_VQ_NOTIFY, 1), 8);
+		word[bit / 16] ^= (uint16_t)(1u << bit % 16);
+		refused_part(f, P_VQ_NOTIFY, 0, 1, word, 8);
+	}
+}
+
+/* States that no driver can bring a device to. */
+static void test_2_1_status_and_features(void **state)
+{
+	static const uint8_t statuses[] = { S_DRIVER_OK, S_DRIVER_OK | S_DRIVER,
+					    S_DRIVER_OK | S_NEEDS_RESET };
+	static const uint64_t features[] = { 0, 1ull << 28, F_VERSION_1 | 1ull << 13 | B_RO,
+					     F_VERSION_1 | 1ull << 63, F_VERSION_1 | 1ull << 24 };
+	struct fixture *f = *state;
+
+	save(f);
+	stop(f);
+	for (size_t i = 0; i < sizeof(statuses); i++) {
+		/* legacy, says our own part; without it this would be a guess */
+		f->after = f->parts;
+		*(uint8_t *)part_value(&f->after, P_STATUS, 0) = statuses[i];
+		refused(f);
+	}
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
+		refused_part(f, P_DRV_FEATURES, 0, 0, &features[i], 8);
+}
+
+static void test_4_1_4_3_queues(void **state)
+{
+	struct fixture *f = *state;
+	struct vq_cfg good, bad;
+
+	save(f);
+	stop(f);
+	memcpy(&good, part_value(&f->parts, P_VQ_CFG, 0), sizeof(good));
+#define BAD(field, value)                                           \
+	do {                                                        \
+		bad = good;                                         \
+		bad.field = value;                                  \
+		refused_part(f, P_VQ_CFG, 0, 0, &bad, sizeof(bad)); \
+	} while (0)
+	BAD(size, 0);
+	BAD(size, 3);
+	BAD(size, 48);
+	BAD(size, 512);
+	BAD(size, 0x8000);
+	BAD(size, 0xffff);
+	BAD(vector, 200);
+	BAD(vector, 0xfffe);
+	BAD(enabled, 2);
+	BAD(enabled, 0xffff);
+	BAD(desc, good.desc + 8);
+	BAD(driver, good.driver + 1);
+	BAD(device, good.device + 2);
+#undef BAD
+	bad = good;
+	bad.reserved = 0xffff;
+	assert_int_equal(set_part(f, P_VQ_CFG, 0, 0, &bad, sizeof(bad)), OK); /* is ignored */
+	/* an enabled queue of a device without features */
+	f->after = f->parts;
+	*(uint8_t *)part_value(&f->after, P_STATUS, 0) = S_ACKNOWLEDGE;
+	refused(f);
+}
+
+/* Addresses may be wrong all the same: that is found when they are used. */
+static void test_addresses_that_are_nowhere(void **state)
+{
+	struct fixture *f = *state;
+	struct vq_cfg cfg;
+
+	save(f);
+	stop(f);
+	f->after = f->parts;
+	memcpy(&cfg, part_value(&f->after, P_VQ_CFG, 0), sizeof(cfg));
+	cfg.desc = cfg.driver = cfg.device = 0xfffffffffffff000;
+	memcpy(part_value(&f->after, P_VQ_CFG, 0), &cfg, sizeof(cfg));
+	assert_int_equal(parts_load(f->pf, VF, &f->after), OK);
+	resume(f);
+	machine_settle(f->b->m);
+	assert_true(common(&f->b->d, C_DEVICE_STATUS, 1) & S_NEEDS_RESET);
+	blk_start(f->b, 0);
+	assert_int_equal(blk_request(f->b, T_IN, 1, SECTOR), ST_OK);
+}
+
+/* More than any stream there is: refused, and nothing is read into. */
+static void test_more_data_than_parts_can_be(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t at = ram_alloc(&f->pf->d.ram, 8192, 4096);
+	struct admin_head head = { .opcode = PARTS_SET, .group_type = SRIOV_GROUP, .member = VF };
+	struct buf bufs[3] = { { at, 32, false },
+			       { DRIVER_IOVA, DRIVER_RAM, false },
+			       { at + 4096, 8, true } };
+	uint16_t *reply = ram_at(&f->pf->d.ram, at + 4096);
+	uint32_t len;
+
+	stop(f);
+	head.data[4] = SET_ID;
+	memcpy(ram_at(&f->pf->d.ram, at), &head, 32);
+	ring_add(&f->pf->ring, bufs, 3);
+	driver_kick(&f->pf->d, f->pf->index);
+	driver_used(&f->pf->d, &f->pf->ring, &len);
+	assert_int_equal(reply[0], ST_ENOMEM);
+}
+
+/* What is in a stream that was changed at random is taken as a whole, or not at all. */
+static void test_streams_that_are_changed_at_random(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int seed = 1, taken = 0;
+
+	save(f);
+	stop(f);
+	for (int i = 0; i < 1500; i++) {
+		f->after = f->parts;
+		for (int n = rand_r(&seed) % 3; n >= 0; n--)
+			f->after.data[(unsigned int)rand_r(&seed) % f->after.len] =
+				(uint8_t)(rand_r(&seed) % 3 ? rand_r(&seed) % 4 : rand_r(&seed));
+		if (parts_load(f->pf, VF, &f->after) != OK) {
+			parts_save(f->pf, VF, &f->after);
+			assert_true(parts_equal(&f->parts, &f->after));
+			continue;
+		}
+		/* a state that leaves as it came */
+		taken++;
+		save(f);
+		assert_int_equal(parts_load(f->pf, VF, &f->parts), OK);
+		parts_save(f->pf, VF, &f->after);
+		assert_true(parts_equal(&f->parts, &f->after));
+		if (rand_r(&seed) % 8 == 0) { /* it does what it can with that */
+			resume(f);
+			machine_settle(f->b->m);
+			driver_reset(&f->b->d);
+			blk_start_queues(f->b, B_MQ, QUEUES);
+			stop(f);
+			save(f);
+			f->b->d.ram.used = 0x80000; /* rings of before may go */
+		}
+	}
+	assert_true(taken > 50 && taken < 1450);
+}
+
+int main(void)
+{
+#define TEST(name)                                              \
+	cmocka_unit_test_setup_teardown(name, setup, teardown), \
+		cmocka_unit_test_setup_teardown(name, setup_letter, teardown)
+#define TEST_ONCE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_2_12_1_4_5_all_or_none),
+		TEST(test_2_12_1_4_4_order),
+		TEST(test_2_13_1_values),
+		TEST(test_2_12_1_4_5_parts_after_a_reset),
+		TEST(test_2_12_1_4_3_1_size_count_and_list),
+		TEST(test_2_12_1_4_3_1_room_for_the_result),
+		TEST(test_2_12_1_4_3_1_types),
+		TEST(test_2_12_1_4_5_get_again),
+		TEST(test_2_12_1_4_3_2_selected),
+		TEST_ONCE(test_2_12_1_4_3_2_each_selected),
+		TEST(test_2_14_a_list_that_is_cut_off),
+		TEST(test_2_12_1_4_3_2_room_and_types),
+		TEST(test_2_12_1_4_2_objects),
+		TEST(test_2_12_1_5_group_and_member),
+		TEST(test_2_12_1_4_5_set_of_a_running_device),
+		TEST(test_2_12_1_4_5_set_again),
+		TEST(test_2_14_what_follows_the_last_part),
+		TEST_ONCE(test_2_12_1_4_3_3_a_stream_that_is_cut_off),
+		TEST_ONCE(test_2_12_1_4_5_lengths),
+		TEST(test_2_12_1_4_3_3_lengths_that_are_too_much),
+		TEST(test_2_13_unknown_parts),
+		TEST(test_2_13_1_parts_that_come_twice),
+		TEST(test_2_12_1_4_5_what_is_verified),
+		TEST(test_2_1_status_and_features),
+		TEST(test_4_1_4_3_queues),
+		TEST(test_addresses_that_are_nowhere),
+		TEST(test_more_data_than_parts_can_be),
+		TEST_ONCE(test_streams_that_are_changed_at_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
