@@ -60,7 +60,7 @@ struct control {
 	struct list batches;    /* struct create_batch, under way */
 	unsigned adopting; /* PF processes found at the start that did not give all answers yet */
 	void (*adopted)(struct control *ctl); /* adopting went to 0 */
-	bool no_sandbox; /* of PF processes that are started: for debugging */
+	const char *pf_argument; /* one more for PF processes that are started; NULL: none */
 	bool stopping;
 	struct jsonrpc_call *stop_call; /* system.shutdown: answered when all is gone */
 };

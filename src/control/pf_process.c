@@ -59,9 +59,8 @@ __attribute__((noreturn)) static void child_run(const struct pf *pf, const char 
 						int listen_fd)
 {
 	char fd_text[8];
-	const char *const argv[] = { "ridge-pf", "--name",
-				     pf->name,   "--listen-fd",
-				     fd_text,    pf->ctl->no_sandbox ? "--no-sandbox" : NULL,
+	const char *const argv[] = { "ridge-pf",    "--name", pf->name,
+				     "--listen-fd", fd_text,  pf->ctl->pf_argument,
 				     NULL };
 	sigset_t none;
 	int null;

@@ -2,6 +2,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct options {
 	const char *group;
 	bool verbose;
 	bool no_sandbox;
+	const char *pf_user;
 };
 
 /* The daemon: control.h's part of it, and what only its start and end are about. */
@@ -41,9 +43,10 @@ struct daemon {
 	struct loop_timer inventory;
 	bool ready;
 	int lock;
+	char pf_user[40]; /* --pf-user, for PF processes */
 };
 
-enum { OPTION_NO_SANDBOX = 0x100 };
+enum { OPTION_NO_SANDBOX = 0x100, OPTION_PF_USER };
 
 static const struct argp_option option_table[] = {
 	{ "runtime-dir", 'd', "DIR", 0,
@@ -52,6 +55,8 @@ static const struct argp_option option_table[] = {
 	  0 },
 	{ "group", 'g', "GROUP", 0, "Let members of GROUP control ridged, too", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
+	{ "pf-user", OPTION_PF_USER, "USER", 0,
+	  "Whom PF processes become where ridged is root (default: each somebody else)", 0 },
 	{ "no-sandbox", OPTION_NO_SANDBOX, NULL, 0,
 	  "Let PF processes keep all rights: for debugging, never with guests that are not yours",
 	  0 },
@@ -71,6 +76,9 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'v':
 		options->verbose = true;
+		return 0;
+	case OPTION_PF_USER:
+		options->pf_user = arg;
 		return 0;
 	case OPTION_NO_SANDBOX:
 		options->no_sandbox = true;
@@ -213,6 +221,27 @@ static int control_socket(struct daemon *d, gid_t group, int *fd, struct error *
 	return socket_listen(d->ctl.socket_path, SOCK_STREAM, CONTROL_BACKLOG, &access, fd, e);
 }
 
+/* What PF processes are told about their sandbox. */
+static int pf_argument(struct daemon *d, const struct options *options, struct error *e)
+{
+	struct passwd *user;
+
+	if (options->no_sandbox) {
+		log_warn("NO SANDBOX (--no-sandbox): PF processes keep all rights of this user");
+		d->ctl.pf_argument = "--no-sandbox";
+	} else if (options->pf_user) {
+		user = getpwnam(options->pf_user);
+		if (!user || !user->pw_uid)
+			return error_set(e, ENOENT,
+					 "--pf-user %s: give the name of a user that is not root",
+					 options->pf_user);
+		snprintf(d->pf_user, sizeof(d->pf_user), "--user=%u:%u", user->pw_uid,
+			 user->pw_gid);
+		d->ctl.pf_argument = d->pf_user;
+	}
+	return 0;
+}
+
 static int daemon_open(struct daemon *d, const struct options *options, struct error *e)
 {
 	char *dir = options->runtime_dir ? strdup(options->runtime_dir) : runtime_default(e);
@@ -221,6 +250,10 @@ static int daemon_open(struct daemon *d, const struct options *options, struct e
 
 	if (!dir)
 		return -e->err;
+	if (pf_argument(d, options, e)) {
+		free(dir);
+		return -e->err;
+	}
 	d->ctl.runtime_dir = runtime_open(dir, &d->lock, e);
 	free(dir);
 	if (!d->ctl.runtime_dir)
@@ -295,9 +328,6 @@ int main(int argc, char **argv)
 	argp_parse(&argp_table, argc, argv, 0, NULL, &options);
 	log_open("ridged", options.verbose ? LOG_DEBUG : LOG_INFO);
 	limits_raise();
-	if (options.no_sandbox)
-		log_warn("NO SANDBOX (--no-sandbox): PF processes keep all rights of this user");
-	d.ctl.no_sandbox = options.no_sandbox;
 	list_init(&d.ctl.pfs);
 	list_init(&d.ctl.batches);
 	d.ctl.adopted = daemon_adopted;

@@ -18,6 +18,8 @@ struct arguments {
 	const char *name;
 	int listen_fd;
 	bool no_sandbox;
+	bool has_user;
+	struct sandbox_user user;
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -34,6 +36,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 's':
 		args->no_sandbox = true;
 		return 0;
+	case 'u':
+		args->has_user = true;
+		if (sscanf(arg, "%u:%u", &args->user.uid, &args->user.gid) != 2)
+			argp_error(state, "--user %s: give UID:GID", arg);
+		return 0;
 	case ARGP_KEY_END:
 		if (!args->name || args->listen_fd < 0)
 			argp_error(state,
@@ -49,6 +56,7 @@ int main(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{ "name", 'n', "NAME", 0, "Name of the PF", 0 },
 		{ "listen-fd", 'l', "FD", 0, "Listening SOCK_SEQPACKET socket for ridged", 0 },
+		{ "user", 'u', "UID:GID", 0, "Whom to become instead of root", 0 },
 		{ "no-sandbox", 's', NULL, 0, "Keep all rights: for debugging", 0 },
 		{ 0 },
 	};
@@ -86,7 +94,7 @@ int main(int argc, char **argv)
 	if (args.no_sandbox) {
 		log_warn("NO SANDBOX: a guest that finds a bug has all rights of ridged's user");
 	} else {
-		err = sandbox_enter();
+		err = sandbox_enter(args.has_user ? &args.user : NULL);
 		if (err) {
 			log_err("no sandbox: %s; the kernel needs CONFIG_SECCOMP_FILTER",
 				strerror(-err));

@@ -9,10 +9,10 @@
 
 #include "base/log.h"
 
-int sandbox_enter(void)
+int sandbox_enter(const struct sandbox_user *user)
 {
 	static const struct rlimit none = { 0, 0 };
-	int err;
+	int user_namespace, err;
 
 	/* A core would have the memory of guests in it. */
 	setrlimit(RLIMIT_CORE, &none);
@@ -20,7 +20,10 @@ int sandbox_enter(void)
 	tzset();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
+	user_namespace = sandbox_user_namespace();
 	err = sandbox_sanitizer_init();
+	if (!err)
+		err = sandbox_namespaces(user_namespace, user);
 	return err ? err : sandbox_calls_enter();
 }
 

@@ -6,8 +6,8 @@
  * the kernel hold it to that. A system call that is not on the list of sandbox_calls.c, or on it
  * with other arguments, ends the process at once with SIGSYS; ridged says so.
  *
- *   main        limits, then sandbox_enter(): from here on no file, socket, process or executable
- *               page can be had
+ *   main        sandbox_enter(): limits, an empty file system and network, a user that owns
+ *               nothing, and from here on no file, socket, process or executable page
  *   PF_INIT     io_uring, if the type needs it, limited to the operations that uring.c has: a ring
  *               does what it is asked to without regard to this list. Then sandbox_seal(): no
  *               further ring, nor a change to this one. No function exists before
@@ -19,6 +19,8 @@
 #ifndef RIDGE_WORKER_SANDBOX_H
 #define RIDGE_WORKER_SANDBOX_H
 
+#include <sys/types.h>
+
 /* A build with a sanitizer needs a few calls more; see sandbox_calls.c and sandbox_sanitizer.c. */
 #ifdef __SANITIZE_ADDRESS__
 #define SANDBOX_SANITIZER 1
@@ -26,14 +28,27 @@
 #define SANDBOX_SANITIZER 0
 #endif
 
-/* Returns 0 or a negative errno: the kernel has no seccomp. Not to be gone on from. */
-int sandbox_enter(void);
+struct sandbox_user {
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * user: whom to become where ridged is root; NULL: somebody that no other process is. Returns 0 or
+ * a negative errno: the kernel has no seccomp. Not to be gone on from.
+ */
+int sandbox_enter(const struct sandbox_user *user);
 
 /* Of a process that is in the sandbox. Returns 0 or a negative errno. */
 int sandbox_seal(void);
 
 /* At the end of the program, when everything is freed. */
 void sandbox_leave(void);
+
+/* sandbox_namespaces.c: one that is needed for the rest, while there is one thread; and the rest.
+ */
+int sandbox_user_namespace(void);
+int sandbox_namespaces(int user_namespace, const struct sandbox_user *user);
 
 /* sandbox_calls.c: the lists, loaded. */
 int sandbox_calls_enter(void);

@@ -2,11 +2,14 @@
 """What a ridge-pf can't do, tried from inside it (src/worker/escape.c)."""
 
 import os
+import re
 import signal
 
 import pytest
 
 from control import BUILD, Daemon, RpcError, wait_until
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 SANITIZED = {"leak": "ERROR: LeakSanitizer", "overflow": "ERROR: AddressSanitizer"}
 
@@ -70,6 +73,101 @@ def test_filter_from_before_the_first_function(daemon):
     # The list, and what is forbidden from the end of the set-up on.
     assert now["Seccomp_filters"] == "2"
     daemon("pf.remove", name="plain")
+
+
+def namespaces(pid):
+    return {kind: os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("net", "mnt", "ipc", "uts")}
+
+
+def confined(pid):
+    """Asserts what holds for whomever it runs as."""
+    ours, its = namespaces("self"), namespaces(pid)
+    assert not [kind for kind in ours if ours[kind] == its[kind]]
+    assert os.listdir(f"/proc/{pid}/root") == []
+    assert os.statvfs(f"/proc/{pid}/root").f_flag & os.ST_RDONLY
+    with open(f"/proc/{pid}/net/dev", encoding="utf-8") as file:
+        assert [line.split(":")[0].strip() for line in file.read().splitlines()[2:]] == ["lo"]
+    now = status(pid)
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        assert int(now[kind], 16) == 0, kind
+    assert now["NoNewPrivs"] == "1" and now["Seccomp"] == "2"
+    with open(f"/proc/{pid}/limits", encoding="utf-8") as file:
+        assert re.search(r"Max core file size\s+0\s+0", file.read())
+    return now
+
+
+@needs_root
+def test_user_and_namespaces(daemon):
+    uids = set()
+    for name in ("one", "two"):
+        pid = daemon("pf.add", name=name, type="blk")["pid"]
+        now = confined(pid)
+        assert int(now["CapBnd"], 16) == 0 and now["Groups"].split() == []
+        uid = now["Uid"].split()
+        assert len(set(uid)) == 1 and uid == now["Gid"].split()
+        assert int(uid[0]) >= 0x70000000 or int(uid[0]) == 65534
+        uids.add((uid[0], namespaces(pid)["net"]))
+    assert len(uids) == 2, "they are apart from each other, too"
+    daemon("pf.remove", name="one")
+    daemon("pf.remove", name="two")
+
+
+@needs_root
+def test_user_that_is_asked_for():
+    with Sandboxed("--pf-user", "nobody") as daemon:
+        now = confined(daemon("pf.add", name="pf", type="rng")["pid"])
+        assert now["Uid"].split() == ["65534"] * 4
+
+
+@needs_root
+@pytest.mark.parametrize("user", ["no-such-user", "root"])
+def test_user_that_will_not_do(user):
+    daemon = Daemon(arguments=["--pf-user", user])
+    daemon.start(wait=False)
+    assert daemon.process.wait(20) == 1
+    assert f"--pf-user {user}: give the name of a user that is not root" in daemon.log()
+    daemon.close()
+
+
+def unprivileged(prefix):
+    daemon = Daemon(fake=False, prefix=prefix)
+    daemon.give_to_nobody()
+    daemon.start()
+    return daemon
+
+
+@needs_root
+def test_without_privileges():
+    """The same but for the user, which ridged can't change."""
+    daemon = unprivileged(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
+    try:
+        pid = daemon("function.create", type="rng", name="r", driver="vfio-pci")["pid"]
+        now = confined(pid)
+        assert now["Uid"].split() == ["65534"] * 4
+        assert os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")
+        daemon.end(signal.SIGTERM)
+        daemon.start()
+        assert daemon("function.show", name="r")["pid"] == pid, "it is found and let in again"
+    finally:
+        daemon.close()
+
+
+@needs_root
+def test_where_the_kernel_allows_no_namespaces():
+    """seccomp is all that is left, and the log says so."""
+    daemon = Sandboxed(prefix=[
+        "unshare", "--user", "--map-root-user", "sh", "-c",
+        "echo 0 >/proc/sys/user/max_user_namespaces && "
+        "exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"", "sh"])
+    try:
+        pid = daemon("function.create", type="rng", name="r", driver="vfio-pci")["pid"]
+        assert status(pid)["Seccomp"] == "2"
+        log = daemon.log()
+        assert "the sandbox has no file system and network of its own: No space left" in log
+        assert "the sandbox has no user of its own" in log
+        assert "is gone: killed" in daemon.attempt("rng0", "open").message
+    finally:
+        daemon.close()
 
 
 @pytest.mark.parametrize("what", KILLED)
