@@ -53,6 +53,9 @@ const struct function_driver *function_driver_find(const char *name);
 extern const struct function_driver vfio_pci_driver;
 extern const struct function_driver virtio_vfio_pci_driver;
 
+/* The notification registers of the function's queues, in queue order; how many. */
+size_t virtio_doorbells(struct pci_access *pa, struct vfio_doorbell *bells, size_t max);
+
 /* The identity of the function as the PF's SR-IOV capability and the function itself tell it. */
 void function_host_identity(const struct function_host *host, struct vfio_identity *id);
 

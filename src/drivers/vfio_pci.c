@@ -5,7 +5,12 @@
 
 #include "drivers/drivers.h"
 
-static const struct vfio_device_ops vfio_pci_ops = { .bar_access = NULL };
+static size_t vfio_pci_doorbells(struct vfio_device *vdev, struct vfio_doorbell *bells, size_t max)
+{
+	return virtio_doorbells(vdev->pa, bells, max);
+}
+
+static const struct vfio_device_ops vfio_pci_ops = { .doorbells = vfio_pci_doorbells };
 
 static void vfio_pci_probe(const struct function_host *host, struct probe_wait *wait)
 {

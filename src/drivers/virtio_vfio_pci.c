@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <linux/virtio_pci.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -56,7 +57,29 @@ static void vvp_was_reset(struct vfio_device *vdev)
 	vvp_intx_clear(vvp_of(vdev));
 }
 
+/*
+ * Each queue has two: its own address in the modern registers, and the one legacy register where
+ * the value says which queue it is. Without an address in the member, a legacy notification is a
+ * command and no doorbell.
+ */
+static size_t vvp_doorbells(struct vfio_device *vdev, struct vfio_doorbell *bells, size_t max)
+{
+	struct virtio_vfio_pci *vvp = vvp_of(vdev);
+	size_t n = virtio_doorbells(vdev->pa, bells, max / 2), modern = n;
+
+	for (size_t i = 0; vvp->notify.len && i < modern; i++) {
+		bells[n] = bells[i];
+		bells[n].region = VFIO_PCI_BAR0_REGION_INDEX;
+		bells[n].offset = VIRTIO_PCI_QUEUE_NOTIFY;
+		bells[n].size = 2;
+		bells[n].match = true;
+		n++;
+	}
+	return n;
+}
+
 static const struct vfio_device_ops vvp_ops = {
+	.doorbells = vvp_doorbells,
 	.bar_access = vvp_bar_access,
 	.abandon = vvp_abandon,
 	.intx_changed = vvp_on_intx,

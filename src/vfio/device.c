@@ -25,6 +25,7 @@ void vfio_device_destroy(struct vfio_device *vdev)
 {
 	pci_reset_cancel(&vdev->flr);
 	iommu_wait_cancel(&vdev->unmap);
+	vfio_io_fds_release(vdev);
 }
 
 int vfio_device_open(struct vfio_device *vdev)
@@ -42,6 +43,7 @@ static void after_reset(struct vfio_device *vdev)
 	vfio_config_reset(vdev);
 	if (vdev->ops->was_reset)
 		vdev->ops->was_reset(vdev);
+	vfio_io_fds_reset(vdev);
 	if (vdev->phase == VFIO_DEVICE_CLOSING)
 		vdev->phase = VFIO_DEVICE_CLOSED;
 	else
@@ -94,6 +96,7 @@ int vfio_device_close(struct vfio_device *vdev, struct vfio_wait *wait)
 	iommu_wait_cancel(&vdev->unmap);
 	vdev->unmap_wait = NULL;
 	vfio_irqs_release(vdev);
+	vfio_io_fds_release(vdev);
 	vdev->pa->ops->dma_unmap_all(vdev->pa);
 	vdev->phase = VFIO_DEVICE_CLOSING;
 	return start_flr(vdev, wait, false);

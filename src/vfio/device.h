@@ -17,6 +17,19 @@
 #define VFIO_MSIX_MAX    72
 #define VFIO_CONFIG_SIZE 4096
 
+/* A write that means nothing but that a queue has work, so that an eventfd can stand for it. */
+struct vfio_doorbell {
+	/* as the user makes it */
+	uint32_t region;
+	uint32_t size; /* bytes; 0: any */
+	uint64_t offset;
+	bool match; /* only with the value */
+	uint16_t value;
+	/* where the function has it: two bytes, the value */
+	uint8_t bar;
+	uint64_t at;
+};
+
 struct vfio_device_ops {
 	/*
 	 * An access to a BAR region that exists, inside its bounds. Returns as
@@ -24,6 +37,8 @@ struct vfio_device_ops {
 	 * vfio_bar_access().
 	 */
 	int (*bar_access)(struct vfio_device *vdev, struct vfio_access *access);
+	/* Writes at most max doorbells; how many. May be NULL: it has none. */
+	size_t (*doorbells)(struct vfio_device *vdev, struct vfio_doorbell *bells, size_t max);
 	/* The access under way is not wanted any more. May be NULL if none is ever under way. */
 	void (*abandon)(struct vfio_device *vdev);
 	/* INTx got a listener, or lost it. May be NULL. */
@@ -74,6 +89,8 @@ struct vfio_device {
 	int intx_fd;
 	int intx_unmask_fd;
 	struct loop_fd intx_unmask;
+
+	struct vfio_io_fds *io_fds; /* io_fds.c: NULL until the user asks for them */
 
 	/* what is under way */
 	struct vfio_access *access;

@@ -23,6 +23,12 @@ uint32_t vfio_irqs_count(const struct vfio_device *vdev, uint32_t index);
 /* The line or its mask may have changed: tell the user if it is up. */
 void vfio_intx_update(struct vfio_device *vdev);
 
+/* io_fds.c */
+
+/* Of signals that came before a reset nothing is left. */
+void vfio_io_fds_reset(struct vfio_device *vdev);
+void vfio_io_fds_release(struct vfio_device *vdev);
+
 /* device.c: a reset because the user wrote the FLR bit; ends the access under way. */
 int vfio_device_flr(struct vfio_device *vdev);
 

@@ -35,8 +35,8 @@ struct vfio_wait {
 /*
  * One access to a region. data holds count bytes and must stay valid until the access is done; for
  * a write it is not changed. done() gets 0 or a negative errno: -EINVAL for a region that does not
- * exist or a range that is not inside it; -ETIMEDOUT: what should have stopped (DMA, in a reset) did
- * not, and the user must be cut off.
+ * exist or a range that is not inside it; -ETIMEDOUT: what should have stopped (DMA, in a reset)
+ * did not, and the user must be cut off.
  */
 struct vfio_access {
 	uint32_t region; /* VFIO_PCI_*_REGION_INDEX */
@@ -73,6 +73,31 @@ void vfio_device_info(struct vfio_device *vdev, struct vfio_device_info *info);
 int vfio_device_region_info(struct vfio_device *vdev, uint32_t index,
 			    struct vfio_region_info *info);
 int vfio_device_irq_info(struct vfio_device *vdev, uint32_t index, struct vfio_irq_info *info);
+
+/* Writes to a region that the user may make by signalling an eventfd: KVM's ioeventfds. */
+struct vfio_io_fd {
+	uint64_t offset; /* in the region */
+	uint32_t size;   /* bytes of the write; 0: any */
+	bool pio;        /* an I/O region */
+	bool match;      /* only the write of value */
+	uint64_t value;
+	uint32_t fd_index;
+};
+
+/*
+ * Which writes to a region these are: *count of at most max, and *nfds (0 if there are none, at
+ * most max_fds) eventfds for them, which stay the device's and the same until it is closed. Writes
+ * that share one when there are too few are all taken to have been made. -EINVAL for an index that
+ * does not exist, or of eventfd().
+ */
+int vfio_device_io_fds(struct vfio_device *vdev, uint32_t index, size_t max_fds,
+		       struct vfio_io_fd *io, size_t max, size_t *count, int *fds, size_t *nfds);
+
+/*
+ * Makes the writes of eventfds that were signalled and not yet looked at. True if there were any
+ * since the last call, so that the device may have something to do in the loop.
+ */
+bool vfio_device_poll_io_fds(struct vfio_device *vdev);
 
 /* At most one access is under way at a time. 0, a negative errno, or -EINPROGRESS and done(). */
 int vfio_device_access(struct vfio_device *vdev, struct vfio_access *access);

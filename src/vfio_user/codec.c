@@ -124,6 +124,24 @@ static int decode_get_region_info(struct message *m, struct vfio_user_request *r
 	return 0;
 }
 
+static int decode_get_region_io_fds(struct message *m, struct vfio_user_request *req)
+{
+	struct vfio_user_io_fds io;
+
+	if (m->len != sizeof(io))
+		return invalid(m, "DEVICE_GET_REGION_IO_FDS has a wrong size");
+	memcpy(&io, m->data, sizeof(io));
+	if (io.argsz < sizeof(io))
+		return invalid(m, "DEVICE_GET_REGION_IO_FDS: argsz is too small");
+	if (io.flags || io.count)
+		return invalid(m, "DEVICE_GET_REGION_IO_FDS: fields but argsz, index must be 0");
+	req->info.argsz = io.argsz;
+	req->info.index = io.index;
+	req->reply_max +=
+		(uint32_t)(sizeof(io) + VFIO_USER_MAX_IO_FDS * sizeof(struct vfio_user_io_fd));
+	return 0;
+}
+
 static int decode_get_irq_info(struct message *m, struct vfio_user_request *req)
 {
 	struct vfio_user_irq_info info;
@@ -258,6 +276,7 @@ static const struct {
 	[VFIO_USER_DMA_UNMAP] = { decode_dma_unmap, false },
 	[VFIO_USER_DEVICE_GET_INFO] = { decode_get_info, false },
 	[VFIO_USER_DEVICE_GET_REGION_INFO] = { decode_get_region_info, false },
+	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] = { decode_get_region_io_fds, false },
 	[VFIO_USER_DEVICE_GET_IRQ_INFO] = { decode_get_irq_info, false },
 	[VFIO_USER_DEVICE_SET_IRQS] = { decode_set_irqs, true },
 	[VFIO_USER_REGION_READ] = { decode_access, false },

@@ -43,6 +43,9 @@
 	(sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access) + \
 	 VFIO_USER_DEFAULT_XFER_SIZE)
 
+/* Sub-regions in a reply to DEVICE_GET_REGION_IO_FDS. */
+#define VFIO_USER_MAX_IO_FDS 128u
+
 /* No errno that a request is ever answered with. */
 #define VFIO_USER_VIOLATION (-EPROTO)
 

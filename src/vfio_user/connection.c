@@ -120,26 +120,41 @@ static void connection_violation(struct connection *conn, const char *why)
 	server_drop(conn->srv, LOG_WARNING, reason);
 }
 
+/* One send(): a message with descriptors begins one, so that they belong to its first byte. */
+static ssize_t send_some(struct connection *conn)
+{
+	const uint8_t *from = conn->tx + conn->tx_off;
+	ssize_t n;
+
+	if (conn->tx_nfds && conn->tx_off == conn->tx_fds_at) {
+		n = fd_send(conn->fd, from, conn->tx_len - conn->tx_off, conn->tx_fds,
+			    conn->tx_nfds, MSG_DONTWAIT);
+		if (n > 0)
+			conn->tx_nfds = 0;
+		return n;
+	}
+	n = send(conn->fd, from, (conn->tx_nfds ? conn->tx_fds_at : conn->tx_len) - conn->tx_off,
+		 MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
 /* Sends what is queued, as far as the socket takes it. */
 static void connection_flush(struct connection *conn)
 {
-	ssize_t n;
+	ssize_t n = 0;
 
-	if (conn->tx_off == conn->tx_len)
-		return;
-	do
-		n = send(conn->fd, conn->tx + conn->tx_off, conn->tx_len - conn->tx_off,
-			 MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN) {
-		server_drop(conn->srv, LOG_INFO, strerror(errno));
+	while (conn->tx_off < conn->tx_len && (n >= 0 || n == -EINTR)) {
+		n = send_some(conn);
+		if (n > 0)
+			conn->tx_off += (size_t)n;
+	}
+	if (n < 0 && n != -EAGAIN) {
+		server_drop(conn->srv, LOG_INFO, strerror((int)-n));
 		return;
 	}
-	if (n > 0)
-		conn->tx_off += (size_t)n;
-	conn->tx_full = conn->tx_off < conn->tx_len;
-	if (conn->tx_full)
+	if (n < 0)
 		connection_set_events(conn, EPOLLOUT);
+	conn->tx_full = n < 0;
 }
 
 static void tx_rewind(struct connection *conn)
@@ -204,7 +219,7 @@ int connection_message_out(struct connection *conn, uint64_t address, uint32_t d
 /* Room in tx for the reply to a request; false if the client must read first. */
 static bool connection_make_room(struct connection *conn, size_t size)
 {
-	if (CONNECTION_TX_SIZE - conn->tx_len < size)
+	if (CONNECTION_TX_SIZE - conn->tx_len < size || conn->tx_nfds)
 		connection_flush(conn);
 	if (!connection_open(conn) || conn->tx_full)
 		return false;
@@ -238,6 +253,16 @@ void connection_reply_done(struct connection *conn, const struct vfio_user_reque
 			   size_t payload)
 {
 	reply_header(conn, req, sizeof(struct vfio_user_header) + payload, 0);
+}
+
+void connection_reply_fds(struct connection *conn, const struct vfio_user_request *req,
+			  const int *fds, size_t nfds)
+{
+	if (req->no_reply)
+		return;
+	memcpy(conn->tx_fds, fds, nfds * sizeof(fds[0]));
+	conn->tx_fds_at = conn->tx_len;
+	conn->tx_nfds = nfds;
 }
 
 void connection_reply_error(struct connection *conn, const struct vfio_user_request *req, int error)
@@ -353,6 +378,21 @@ static bool connection_next(struct connection *conn, size_t *size)
 	return *size && (*size <= len || *size > VFIO_USER_MAX_MESSAGE);
 }
 
+/*
+ * The device acts on what was written, or signalled, from the loop, and then the memory must still
+ * be there: what it queued runs before what is queued now. Once for a message: a guest that never
+ * stops to signal holds nothing up.
+ */
+static bool connection_settles(struct connection *conn)
+{
+	if (conn->settled)
+		return false;
+	if (vfio_device_poll_io_fds(conn->srv->vdev))
+		conn->wrote = true;
+	conn->settled = conn->wrote;
+	return conn->wrote;
+}
+
 /* Decodes and handles the message at rx_off; leaves it there if there is no room for a reply. */
 static void connection_message(struct connection *conn, size_t size)
 {
@@ -372,14 +412,11 @@ static void connection_message(struct connection *conn, size_t size)
 	}
 	if (!connection_make_room(conn, req.reply_max))
 		return;
-	/*
-	 * The device acts on what was written from the loop, and then the memory must still be
-	 * there: what it queued runs before what is queued now.
-	 */
-	if (!err && req.command == VFIO_USER_DMA_UNMAP && conn->wrote) {
+	if (!err && req.command == VFIO_USER_DMA_UNMAP && connection_settles(conn)) {
 		connection_run_again(conn);
 		return;
 	}
+	conn->settled = false;
 	conn->wrote |= req.command == VFIO_USER_REGION_WRITE ||
 		       req.command == VFIO_USER_REGION_WRITE_MULTI;
 	if (!err)

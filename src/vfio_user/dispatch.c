@@ -6,6 +6,7 @@
  */
 #include "vfio_user/internal.h"
 
+#include <linux/kvm.h>
 #include <string.h>
 
 static uint8_t *reply_payload(struct connection *conn)
@@ -87,6 +88,45 @@ static int do_get_region_info(struct connection *conn, const struct vfio_user_re
 	};
 	memcpy(reply_payload(conn), &out, sizeof(out));
 	connection_reply_done(conn, req, sizeof(out));
+	return 0;
+}
+
+static int do_get_region_io_fds(struct connection *conn, const struct vfio_user_request *req)
+{
+	struct vfio_user_io_fds out = { .argsz = sizeof(out), .index = req->info.index };
+	uint8_t *subs = reply_payload(conn) + sizeof(out);
+	struct vfio_io_fd io[VFIO_USER_MAX_IO_FDS];
+	int fds[VFIO_USER_MAX_MSG_FDS];
+	size_t count, nfds;
+	int err;
+
+	err = vfio_device_io_fds(conn->srv->vdev, req->info.index, conn->terms.max_msg_fds, io,
+				 VFIO_USER_MAX_IO_FDS, &count, fds, &nfds);
+	if (err)
+		return err;
+	out.count = (uint32_t)count;
+	out.argsz += (uint32_t)(count * sizeof(struct vfio_user_io_fd));
+	memcpy(reply_payload(conn), &out, sizeof(out));
+	if (out.argsz > req->info.argsz || !count) {
+		/* There is nothing, or it does not fit: argsz says how much it would be. */
+		connection_reply_done(conn, req, sizeof(out));
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct vfio_user_io_fd sub = {
+			.offset = io[i].offset,
+			.size = io[i].size,
+			.fd_index = io[i].fd_index,
+			.type = VFIO_USER_IO_FD_TYPE_IOEVENTFD,
+			.flags = (io[i].match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0u) |
+				 (io[i].pio ? KVM_IOEVENTFD_FLAG_PIO : 0u),
+			.datamatch = io[i].value,
+		};
+
+		memcpy(subs + i * sizeof(sub), &sub, sizeof(sub));
+	}
+	connection_reply_fds(conn, req, fds, nfds);
+	connection_reply_done(conn, req, out.argsz);
 	return 0;
 }
 
@@ -327,6 +367,8 @@ static int dispatch_command(struct connection *conn, const struct vfio_user_requ
 		return do_get_info(conn, req);
 	case VFIO_USER_DEVICE_GET_REGION_INFO:
 		return do_get_region_info(conn, req);
+	case VFIO_USER_DEVICE_GET_REGION_IO_FDS:
+		return do_get_region_io_fds(conn, req);
 	case VFIO_USER_DEVICE_GET_IRQ_INFO:
 		return do_get_irq_info(conn, req);
 	case VFIO_USER_DEVICE_SET_IRQS:

@@ -25,7 +25,7 @@
 #define CONNECTION_RX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
 #define CONNECTION_TX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
 
-/* The longest reply to any request but a read. */
+/* The longest reply to any request that may take time, but a read. */
 #define CONNECTION_TX_REPLY 1024u
 
 struct connection {
@@ -60,6 +60,11 @@ struct connection {
 	bool out_refused;          /* one was told to try again */
 	struct loop_work out_work; /* sends them, or says that there is room */
 
+	/* Descriptors (the device's) to go with the message at tx + tx_fds_at. One's at a time. */
+	size_t tx_fds_at;
+	size_t tx_nfds;
+	int tx_fds[VFIO_USER_MAX_MSG_FDS];
+
 	/* The request that the device is working on. */
 	bool busy;
 	struct vfio_user_request req;
@@ -69,7 +74,8 @@ struct connection {
 	uint32_t multi_done; /* writes of a REGION_WRITE_MULTI */
 	struct loop_work multi_work;
 
-	bool wrote; /* since `work` ran: the device may have something to do in the loop */
+	bool wrote;   /* since `work` ran: the device may have something to do in the loop */
+	bool settled; /* the message at rx_off waited for that */
 	struct loop_work work;   /* messages are left over from this turn ... */
 	bool again;              /* ... and it is queued */
 	struct loop_timer timer; /* VERSION, or the I/O that UNMAP and RESET wait for */
@@ -143,6 +149,9 @@ static inline bool connection_open(const struct connection *conn)
 uint8_t *connection_reply(struct connection *conn);
 void connection_reply_done(struct connection *conn, const struct vfio_user_request *req,
 			   size_t payload);
+/* Before connection_reply_done(): what goes with it, which the device keeps until it is closed. */
+void connection_reply_fds(struct connection *conn, const struct vfio_user_request *req,
+			  const int *fds, size_t nfds);
 void connection_reply_error(struct connection *conn, const struct vfio_user_request *req,
 			    int error);
 

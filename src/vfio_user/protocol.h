@@ -117,6 +117,27 @@ struct vfio_user_region_access {
 	uint8_t data[]; /* WRITE command, READ reply: count bytes */
 } VFIO_USER_PACKED;
 
+struct vfio_user_io_fds {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t index;
+	uint32_t count;
+} VFIO_USER_PACKED;
+
+/* The text names the types and gives no numbers; these are libvfio-user's. */
+#define VFIO_USER_IO_FD_TYPE_IOEVENTFD 0u
+
+/* A sub-region of DEVICE_GET_REGION_IO_FDS, as an ioeventfd. */
+struct vfio_user_io_fd {
+	uint64_t offset;
+	uint64_t size; /* of the access; 0: any */
+	uint32_t fd_index;
+	uint32_t type;
+	uint32_t flags; /* KVM_IOEVENTFD_FLAG_* */
+	uint32_t padding;
+	uint64_t datamatch;
+} VFIO_USER_PACKED;
+
 /* One entry of REGION_WRITE_MULTI: data has room for the most that it can describe. */
 struct vfio_user_write_one {
 	uint64_t offset;
@@ -145,6 +166,8 @@ static_assert(sizeof(struct vfio_user_region_info) == 32, "DEVICE_GET_REGION_INF
 static_assert(sizeof(struct vfio_user_irq_info) == 16, "DEVICE_GET_IRQ_INFO");
 static_assert(sizeof(struct vfio_user_irq_set) == 20, "DEVICE_SET_IRQS");
 static_assert(sizeof(struct vfio_user_region_access) == 16, "REGION_READ, REGION_WRITE");
+static_assert(sizeof(struct vfio_user_io_fds) == 16, "DEVICE_GET_REGION_IO_FDS");
+static_assert(sizeof(struct vfio_user_io_fd) == 40, "DEVICE_GET_REGION_IO_FDS, one sub-region");
 static_assert(sizeof(struct vfio_user_write_one) == 24, "REGION_WRITE_MULTI, one write");
 static_assert(sizeof(struct vfio_user_write_multi) == 8, "REGION_WRITE_MULTI");
 static_assert(sizeof(struct vfio_user_dma_access) == 16, "DMA_READ, DMA_WRITE");

@@ -58,6 +58,7 @@ def test_argsz_below_the_fixed_part(modern):
 @pytest.mark.rules("vu-info-1", "vu-region-1", "vu-irq-1")
 @pytest.mark.parametrize("command,words,index", [
     (vfio_user.GET_INFO, 4, None), (vfio_user.GET_REGION_INFO, 8, 2),
+    (vfio_user.GET_REGION_IO_FDS, 4, 2),
     (vfio_user.GET_IRQ_INFO, 4, 2)])
 def test_other_fields_must_be_zero(modern, command, words, index):
     for word in range(1, words):
@@ -70,6 +71,7 @@ def test_other_fields_must_be_zero(modern, command, words, index):
 @pytest.mark.rules("vu-size-3", "vu-reset-2")
 @pytest.mark.parametrize("command,size", [
     (vfio_user.GET_INFO, 16), (vfio_user.GET_REGION_INFO, 32), (vfio_user.GET_IRQ_INFO, 16),
+    (vfio_user.GET_REGION_IO_FDS, 16),
     (vfio_user.RESET, 0), (vfio_user.DMA_MAP, 32), (vfio_user.DMA_UNMAP, 24),
     (vfio_user.SET_IRQS, 20), (vfio_user.REGION_READ, 16)])
 def test_wrong_payload_sizes(modern, command, size):

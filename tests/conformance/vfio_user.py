@@ -198,6 +198,17 @@ class Client:
         return dict(zip(("argsz", "flags", "index", "cap_offset", "size", "offset"),
                         struct.unpack_from("<IIIIQQ", payload)))
 
+    def io_fds(self, index, argsz=65536):
+        """(argsz, count, sub-regions, descriptors) of DEVICE_GET_REGION_IO_FDS."""
+        ident = self.send(GET_REGION_IO_FDS, struct.pack("<IIII", argsz, 0, index, 0))
+        reply = self.reply_to(ident, GET_REGION_IO_FDS)
+        needed, flags, got, count = struct.unpack_from("<IIII", reply.payload)
+        assert flags == 0 and got == index
+        names = ("offset", "size", "fd_index", "type", "flags", "padding", "datamatch")
+        subs = [dict(zip(names, fields)) for fields in struct.iter_unpack("<QQIIIIQ",
+                                                                          reply.payload[16:])]
+        return needed, count, subs, reply.fds
+
     def irq_info(self, index, argsz=16):
         payload = self.command(GET_IRQ_INFO, struct.pack("<IIII", argsz, 0, index, 0))
         return dict(zip(("argsz", "flags", "index", "count"), struct.unpack("<IIII", payload)))

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/fd.h"
 
@@ -13,12 +14,15 @@ struct vfio_device *stub_new(void)
 
 	for (size_t i = 0; i < STUB_VECTORS; i++)
 		vdev->irq_fds[i] = -1;
+	for (size_t i = 0; i < STUB_IO_FDS; i++)
+		vdev->io_fd[i] = -1;
 	return vdev;
 }
 
 void stub_free(struct vfio_device *vdev)
 {
 	fd_close_all(vdev->irq_fds, STUB_VECTORS);
+	fd_close_all(vdev->io_fd, STUB_IO_FDS);
 	free(vdev);
 }
 
@@ -42,6 +46,7 @@ int vfio_device_close(struct vfio_device *vdev, struct vfio_wait *wait)
 	vdev->reset = NULL;
 	vdev->nmaps = 0;
 	fd_close_all(vdev->irq_fds, STUB_VECTORS);
+	fd_close_all(vdev->io_fd, STUB_IO_FDS);
 	if (!vdev->late_close)
 		return 0;
 	vdev->close = wait;
@@ -120,6 +125,43 @@ int vfio_device_access(struct vfio_device *vdev, struct vfio_access *access)
 	}
 	access_now(vdev, access);
 	return 0;
+}
+
+int vfio_device_io_fds(struct vfio_device *vdev, uint32_t index, size_t max_fds,
+		       struct vfio_io_fd *io, size_t max, size_t *count, int *fds, size_t *nfds)
+{
+	*count = 0;
+	*nfds = 0;
+	if (index >= STUB_REGIONS)
+		return -EINVAL;
+	while (index == VFIO_PCI_BAR0_REGION_INDEX && *count < vdev->io_fds && *count < max &&
+	       *count < max_fds) {
+		size_t i = (*count)++;
+
+		if (vdev->io_fd[i] < 0)
+			vdev->io_fd[i] = eventfd((unsigned int)i + 1, EFD_CLOEXEC | EFD_NONBLOCK);
+		io[i] = (struct vfio_io_fd){ .offset = 4 * i,
+					     .size = 2,
+					     .pio = i & 1,
+					     .match = i & 2,
+					     .value = 7 * i,
+					     .fd_index = (uint32_t)i };
+		fds[i] = vdev->io_fd[i];
+		*nfds = i + 1;
+	}
+	return 0;
+}
+
+bool vfio_device_poll_io_fds(struct vfio_device *vdev)
+{
+	bool any = vdev->signals;
+
+	if (any) {
+		vdev->effects_pending += vdev->signals;
+		loop_work_queue(vdev->loop, &vdev->effect, effect);
+		vdev->signals = vdev->endless ? 1 : 0;
+	}
+	return any;
 }
 
 int vfio_device_set_irqs(struct vfio_device *vdev, const struct vfio_irqs *irqs)

@@ -15,6 +15,8 @@
 #define STUB_BAR_SIZE 0x20000 /* region 0 and the config space's size is 0x1000, others 0 */
 #define STUB_VECTORS  32      /* of VFIO_PCI_MSIX_IRQ_INDEX */
 
+#define STUB_IO_FDS 16
+
 struct stub_map {
 	uint64_t iova;
 	uint64_t size;
@@ -30,6 +32,9 @@ struct vfio_device {
 	bool late_unmap;
 	bool late_reset;
 	bool late_close;
+	unsigned int io_fds;  /* of region 0: that many, each with an eventfd */
+	bool endless;         /* there is always one more */
+	unsigned int signals; /* that the next look at them finds, each a write */
 	struct loop *loop; /* NULL, or where a write has an effect later, as a notification has */
 
 	/* what is under way */
@@ -53,6 +58,7 @@ struct vfio_device {
 	struct vfio_irqs irqs;     /* the last; without its pointers */
 	int irq_fds[STUB_VECTORS]; /* -1: none */
 	uint8_t bools[STUB_VECTORS];
+	int io_fd[STUB_IO_FDS]; /* -1: none */
 	uint8_t config[0x1000];
 	uint8_t bar[STUB_BAR_SIZE];
 };
