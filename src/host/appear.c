@@ -26,6 +26,88 @@ static void switch_back(struct host *host, const struct held *held)
 	host->kernel->write(host->kernel->ctx, held->path, held->was);
 }
 
+/* Functions that were not there before */
+
+struct names {
+	char (*name)[HOST_RID_MAX];
+	unsigned n, room;
+};
+
+static int add_name(void *arg, const char *name)
+{
+	struct names *names = arg;
+	void *more;
+
+	if (names->n == names->room) {
+		more = realloc(names->name, (names->room * 2 + 64) * sizeof(*names->name));
+		if (!more)
+			return -ENOMEM;
+		names->name = more;
+		names->room = names->room * 2 + 64;
+	}
+	snprintf(names->name[names->n++], HOST_RID_MAX, "%s", name);
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static bool has_name(const struct names *names, const char *name)
+{
+	return names->n && bsearch(name, names->name, names->n, HOST_RID_MAX, compare_names);
+}
+
+/*
+ * While nobody is to probe what appears: the bus has its switch off, and who else appears meanwhile
+ * is probed at the end, unless it is a VF of pf.
+ */
+struct quiet {
+	struct held autoprobe;
+	struct names before;
+};
+
+static int quiet_begin(struct host *host, struct quiet *quiet)
+{
+	int ret = host->kernel->each(host->kernel->ctx, DEVICES, add_name, &quiet->before);
+
+	snprintf(quiet->autoprobe.path, sizeof(quiet->autoprobe.path), "bus/pci/drivers_autoprobe");
+	if (!ret)
+		ret = switch_off(host, &quiet->autoprobe);
+	if (ret)
+		free(quiet->before.name);
+	else if (quiet->before.n)
+		qsort(quiet->before.name, quiet->before.n, HOST_RID_MAX, compare_names);
+	return ret;
+}
+
+static bool is_vf_of(struct host *host, const char *rid, const char *pf)
+{
+	char path[HOST_PATH_MAX], physfn[HOST_RID_MAX];
+
+	snprintf(path, sizeof(path), DEVICES "/%s/physfn", rid);
+	return pf && !host->kernel->target(host->kernel->ctx, path, physfn, sizeof(physfn)) &&
+	       !strcmp(physfn, pf);
+}
+
+static void quiet_end(struct host *host, struct quiet *quiet, const struct names *asked,
+		      const char *pf)
+{
+	const struct host_kernel *kernel = host->kernel;
+	struct names after = { 0 };
+
+	switch_back(host, &quiet->autoprobe);
+	if (strcmp(quiet->autoprobe.was, "0") != 0)
+		kernel->each(kernel->ctx, DEVICES, add_name, &after);
+	for (unsigned i = 0; i < after.n; i++)
+		if (!has_name(&quiet->before, after.name[i]) && !has_name(asked, after.name[i]) &&
+		    !is_vf_of(host, after.name[i], pf))
+			kernel->write(kernel->ctx, "bus/pci/drivers_probe", after.name[i]);
+	free(after.name);
+	free(quiet->before.name);
+}
+
 /* VFs */
 
 struct pf_search {
@@ -66,19 +148,29 @@ static bool find_pf(struct host *host, const struct host_rid *vf, char pf[HOST_R
 	return true;
 }
 
+/*
+ * Both switches: with the PF's alone, the driver core still takes each VF to its normal driver, and
+ * the PCI bus then refuses.
+ */
 static int enable_vfs(struct host *host, const char *pf, unsigned number)
 {
+	static const struct names nobody;
 	struct held autoprobe;
+	struct quiet quiet = { 0 };
 	char text[16];
 	int ret;
 
 	snprintf(autoprobe.path, sizeof(autoprobe.path), DEVICES "/%s/sriov_drivers_autoprobe", pf);
 	snprintf(text, sizeof(text), "%u", number);
-	ret = switch_off(host, &autoprobe);
+	ret = quiet_begin(host, &quiet);
 	if (ret)
 		return ret;
-	ret = function_write(host, pf, "sriov_numvfs", text);
-	switch_back(host, &autoprobe);
+	ret = switch_off(host, &autoprobe);
+	if (!ret) {
+		ret = function_write(host, pf, "sriov_numvfs", text);
+		switch_back(host, &autoprobe);
+	}
+	quiet_end(host, &quiet, &nobody, pf);
 	return ret;
 }
 
@@ -138,50 +230,6 @@ static void appear_vfs(struct host *host, const struct host_rid *rids, unsigned 
 
 /* Everything else */
 
-struct names {
-	char (*name)[HOST_RID_MAX];
-	unsigned n, room;
-};
-
-static int add_name(void *arg, const char *name)
-{
-	struct names *names = arg;
-	void *more;
-
-	if (names->n == names->room) {
-		more = realloc(names->name, (names->room * 2 + 64) * sizeof(*names->name));
-		if (!more)
-			return -ENOMEM;
-		names->name = more;
-		names->room = names->room * 2 + 64;
-	}
-	snprintf(names->name[names->n++], HOST_RID_MAX, "%s", name);
-	return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static bool has_name(const struct names *names, const char *name)
-{
-	return names->n && bsearch(name, names->name, names->n, HOST_RID_MAX, compare_names);
-}
-
-/* Those that nobody asked for are probed, late. */
-static void probe_others(struct host *host, const struct names *before, const struct names *asked)
-{
-	const struct host_kernel *kernel = host->kernel;
-	struct names after = { 0 };
-
-	kernel->each(kernel->ctx, DEVICES, add_name, &after);
-	for (unsigned i = 0; i < after.n; i++)
-		if (!has_name(before, after.name[i]) && !has_name(asked, after.name[i]))
-			kernel->write(kernel->ctx, "bus/pci/drivers_probe", after.name[i]);
-	free(after.name);
-}
-
 /* The bus that a function would be on, or all of them where there is no such bus. */
 static int rescan(struct host *host, const struct host_rid *rid)
 {
@@ -197,29 +245,18 @@ static int rescan(struct host *host, const struct host_rid *rid)
 static int rescan_unprobed(struct host *host, const struct host_rid *rids, unsigned n,
 			   const struct names *asked)
 {
-	struct held autoprobe = { .path = "bus/pci/drivers_autoprobe" };
-	const struct host_kernel *kernel = host->kernel;
-	struct names before = { 0 };
+	struct quiet quiet = { 0 };
 	char rid[HOST_RID_MAX];
-	int ret;
+	int ret = quiet_begin(host, &quiet);
 
-	ret = kernel->each(kernel->ctx, DEVICES, add_name, &before);
-	if (!ret)
-		ret = switch_off(host, &autoprobe);
 	if (ret)
-		goto out;
-	if (before.n)
-		qsort(before.name, before.n, HOST_RID_MAX, compare_names);
+		return ret;
 	for (unsigned i = 0; !ret && i < n; i++) {
 		host_rid_print(&rids[i], rid);
 		if (has_name(asked, rid) && !function_exists(host, rid))
 			ret = rescan(host, &rids[i]);
 	}
-	switch_back(host, &autoprobe);
-	if (strcmp(autoprobe.was, "0"))
-		probe_others(host, &before, asked);
-out:
-	free(before.name);
+	quiet_end(host, &quiet, asked, NULL);
 	return ret;
 }
 

@@ -8,11 +8,11 @@
  * pass the function over, and binds it to that driver by name. A function that isn't there yet
  * appears with nobody probing it:
  *
- *   a VF of a PF that has none enabled   sriov_numvfs, with sriov_drivers_autoprobe off
- *   anything else                        a rescan of its bus, with drivers_autoprobe off
+ *   a VF of a PF that has none enabled   sriov_numvfs, with sriov_drivers_autoprobe off, too
+ *   anything else                        a rescan of its bus
  *
- * Both switches are as they were when adopt returns, and what else a rescan has found is probed as
- * it would have been. What adopt changes of a function is in a record, one file per RID, written
+ * with drivers_autoprobe off. Both switches are as they were when adopt returns, and what else has
+ * appeared meanwhile is probed as it would have been. What adopt changes of a function is in a record, one file per RID, written
  * before the change, and release puts it back: driver_override, the driver it was bound to, and,
  * with the last function of a PF whose VFs adopt enabled, the number of VFs. Records are of one
  * boot. One whose function has got another driver_override since is stale: whoever did that has

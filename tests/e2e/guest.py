@@ -67,8 +67,9 @@ def built_kernel():
 
 
 def cpio(files):
-    """A newc archive of files {path: bytes}, to append to an initramfs."""
+    """A newc archive of files {path: bytes} and their folders, to append to an initramfs."""
     out = bytearray()
+    folders = set()
 
     def add(name, mode, data):
         raw = name.encode() + b"\0"
@@ -79,9 +80,27 @@ def cpio(files):
         out.extend(b"\0" * (-len(out) % 4))
 
     for path, data in files.items():
-        add(path.lstrip("/"), 0o100755, data)
+        path = path.lstrip("/")
+        parts = path.split("/")[:-1]
+        for folder in ("/".join(parts[:n]) for n in range(1, len(parts) + 1)):
+            if folder not in folders:
+                folders.add(folder)
+                add(folder, 0o40755, b"")
+        add(path, 0o100755, data)
     add("TRAILER!!!", 0, b"")
     return bytes(out)
+
+
+def with_libraries(path, program):
+    """{path: bytes} of a program and the shared libraries that it needs, for files=."""
+    needed = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    files = {path: program}
+    files.update((name, name) for name in re.findall(r"(/\S+) \(0x", needed))
+    contents = {}
+    for where, name in files.items():
+        with open(name, "rb") as file:
+            contents[where] = file.read()
+    return contents
 
 
 class Guest:
@@ -89,6 +108,7 @@ class Guest:
 
     directory  for its log, sockets and initramfs; short, as a socket's path has 108 bytes
     devices    each the JSON object of one -device; they get slots of their own from FIRST_SLOT
+    hardware   each the JSON object of one more -device, as it is; they come first
     append     more for the kernel command line
     reboot     False: a reboot in the guest ends QEMU (-no-reboot)
     user       (uid, gid) to run QEMU as, None for our own
@@ -101,9 +121,10 @@ class Guest:
                which reads the boot sector of its disk
     """
 
-    def __init__(self, directory, devices=(), *, append="", reboot=False, user=None, files=None,
-                 trace=(), memory="256M", memory_backend="memory-backend-memfd,share=on",
-                 cpus=1, kernel=True, name="guest"):
+    def __init__(self, directory, devices=(), *, hardware=(), append="", reboot=False, user=None,
+                 files=None, trace=(), memory="256M",
+                 memory_backend="memory-backend-memfd,share=on", cpus=1, kernel=True,
+                 name="guest"):
         self.name = name
         self.directory = directory
         self.serial_log = os.path.join(directory, f"{name}.serial.log")
@@ -152,7 +173,7 @@ class Guest:
             self.argv.append("-no-reboot")
         self.devices = [dict(device, addr="%02x.0" % (FIRST_SLOT + index))
                         for index, device in enumerate(devices)]
-        for device in self.devices:
+        for device in [*hardware, *self.devices]:
             self.argv += ["-device", json.dumps(device)]
 
         # QEMU must not outlive us, whatever ends us.

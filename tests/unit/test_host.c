@@ -328,6 +328,7 @@ static void test_vfs_are_enabled_and_end_with_the_last(void **state)
 	struct fixture *f = *state;
 	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 7, 0x80, 2);
 	struct model_function *vf = &pf[1];
+	struct model_function *other = model_add(&f->m, "0000:00:05.0", true);
 
 	assert_int_equal(adopt(f, "vfio-pci", "01:10.0", "01:10.4", "01:10.2"), 0);
 	assert_int_equal(pf->numvfs, 3);
@@ -337,6 +338,9 @@ static void test_vfs_are_enabled_and_end_with_the_last(void **state)
 		assert_int_equal(vf[i].named_probes, 1);
 	}
 	assert_string_equal(f->m.sriov_autoprobe, "1");
+	assert_string_equal(f->m.autoprobe, "1");
+	/* What appeared at the same time is somebody else's. */
+	assert_string_equal(other->driver, "normal");
 
 	/* VF 4 cannot be had without the end of the others. */
 	assert_int_equal(adopt(f, "vfio-pci", "01:10.6"), -ENODEV);

@@ -82,8 +82,8 @@ static int attach(struct model *m, struct model_function *f, const char *driver)
 static void probe(struct model *m, struct model_function *f)
 {
 	if (f->pf && !strcmp(m->sriov_autoprobe, "0") && !f->override[0])
-		return;
-	if (!f->driver[0])
+		f->probes++; /* the driver core tries, and the bus refuses */
+	else if (!f->driver[0])
 		attach(m, f, f->override[0] ? f->override : "normal");
 }
 
@@ -107,6 +107,9 @@ static int set_numvfs(struct model *m, struct model_function *pf, unsigned numvf
 {
 	unsigned i = 0;
 
+	for (unsigned j = 0; j < m->n && numvfs; j++) /* somebody else's hotplug, just now */
+		if (m->function[j].hidden)
+			appear(m, &m->function[j]);
 	if (numvfs > pf->total)
 		return -ERANGE;
 	if (numvfs && pf->numvfs)
@@ -237,6 +240,8 @@ static int model_target(void *ctx, const char *path, char *name, size_t size)
 
 	if (f && f->total && sscanf(attribute, "virtfn%u/driver", &number) == 1)
 		f += 1 + number;
+	else if (f && f->pf && !strcmp(attribute, "physfn"))
+		return snprintf(name, size, "%s", f->pf->rid) < (int)size ? 0 : -ENAMETOOLONG;
 	else if (!f || strcmp(attribute, "driver") != 0)
 		return -ENOENT;
 	if (!f->present || !f->driver[0])
