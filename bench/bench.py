@@ -44,8 +44,10 @@ def main():
     args = parse()
     missed = []
     print(harness.header())
-    with tempfile.TemporaryDirectory(prefix="ridge-bench-") as directory:
-        bench = harness.Bench(args.build, directory, args.rounds, args.seconds, args.functions)
+    with tempfile.TemporaryDirectory(prefix="ridge-bench-") as disk, \
+            tempfile.TemporaryDirectory(prefix="ridge-bench-", dir=harness.tmpfs()) as directory:
+        bench = harness.Bench(args.build, directory, disk, args.rounds, args.seconds,
+                              args.functions)
         for name in args.case or CASES:
             why = needs_root(CASES[name])
             if why:

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "e2e"))
 
 from clients import Control, Vmm  # noqa: E402
-from harness import Result  # noqa: E402
+from harness import Result, placements  # noqa: E402
 from processes import cpu, pss  # noqa: E402
 from ridge import Ridge  # noqa: E402
 
@@ -31,33 +31,67 @@ def ridged(bench):
 
 def read(bench):
     """A 4-byte region read against an echo of messages of the same size."""
+    results = []
     with ridged(bench) as ridge:
         modern = ridge("create", "rng", "modern", "driver=vfio-pci")
         legacy = ridge("create", "rng", "legacy", "driver=virtio-vfio-pci")
-        ns = bench.program("bench-read", modern["socket"], legacy["socket"])
-    keys = {"peer": ns["echo"], "value_unit": "ns", "peer_name": "socket echo"}
-    return [Result.ratio("4 bytes of config space", ns["config"], at_most=1.3, **keys),
-            Result.ratio("4 bytes of a memory BAR", ns["memory"], at_most=1.3, **keys),
-            Result.ratio("4 bytes of the I/O BAR, relayed", ns["io"], **keys)]
+        for where, cpus in placements():
+            ns = bench.program("bench-read", modern["socket"], legacy["socket"], ridge=ridge,
+                               cpus=cpus)
+            keys = {"peer": ns["echo"], "value_unit": "ns", "peer_name": "socket echo"}
+            results += [
+                Result.ratio(f"config space, {where}", ns["config"], at_most=1.3, **keys),
+                Result.ratio(f"memory BAR, {where}", ns["memory"], at_most=1.3, **keys),
+                Result.ratio(f"I/O BAR, relayed, {where}", ns["io"], **keys)]
+    return results
 
 
 def blk(bench):
     """Legacy blk: 4 KiB random reads from page cache, kicked through the I/O BAR."""
-    image = os.path.join(bench.directory, "image")
+    image = os.path.join(bench.disk, "image")
     size = min(IMAGE_SIZE, int(bench.seconds * (1 << 30)) // 4096 * 4096)
     with open(image, "wb") as file:
         for _ in range(0, size, 4096):
             file.write(os.urandom(4096))
+    results = []
     with ridged(bench) as ridge:
         made = ridge("create", "blk", "disk", "image=" + image, "readonly=true",
                      "driver=virtio-vfio-pci", "legacy=only")
-        rate = bench.program("bench-blk", made["socket"], image)
+        for where, cpus in placements():
+            rate = bench.program("bench-blk", made["socket"], image, ridge=ridge, cpus=cpus)
+            one = {"peer": rate["echo-pread"], "value_unit": "/s",
+                   "peer_name": "socket echo and pread"}
+            deep = {"peer": rate["uring"], "value_unit": "/s", "peer_name": "io_uring"}
+            results += [
+                Result.ratio(f"depth 1, {where}", rate["one"], at_least=0.6, **one),
+                Result.ratio(f"depth 1, polled, {where}", rate["one-polled"], **one),
+                Result.ratio(f"depth 32, {where}", rate["deep"], at_least=0.6, **deep)]
     os.unlink(image)
-    one = {"peer": rate["echo-pread"], "value_unit": "/s", "peer_name": "socket echo and pread"}
-    deep = {"peer": rate["uring"], "value_unit": "/s", "peer_name": "io_uring"}
-    return [Result.ratio("reads at depth 1", rate["one"], at_least=0.6, **one),
-            Result.ratio("reads at depth 1, polled", rate["one-polled"], **one),
-            Result.ratio("reads at depth 32", rate["deep"], at_least=0.6, **deep)]
+    return results
+
+
+def create(bench):
+    """One create on a connection that stays open, until its socket listens, against an echo."""
+    with ridged(bench) as ridge:
+        ridge("pf", "add", "rng0", "type=rng")
+        path = os.path.join(ridge.runtime, "functions", "bench.sock")
+        results = []
+        for where, cpus in placements():
+            ns = bench.program("bench-create", ridge.socket, "rng0", path, ridge=ridge, cpus=cpus)
+            results.append(Result.ratio(f"rng, {where}", ns["create"], ns["echo"], at_most=12,
+                                        value_unit="ns", peer_name="socket echo"))
+    return results
+
+
+def batch(bench):
+    """Many functions at once, against as many bare listening sockets."""
+    with ridged(bench) as ridge, \
+            tempfile.TemporaryDirectory(prefix="s-", dir=bench.directory) as directory:
+        ridge("pf", "add", "rng0", "type=rng", f"max_vfs={bench.functions}")
+        ns = bench.program("bench-batch", ridge.socket, "rng0", directory, bench.functions)
+    keys = {"peer": ns["sockets"], "value_unit": "ns", "peer_name": "bare sockets"}
+    return [Result.ratio(f"{bench.functions} rng by one batch", ns["batch"], at_most=4, **keys),
+            Result.ratio("the same, one by one", ns["one-by-one"], **keys)]
 
 
 def make_idle(ridge, names):
@@ -125,4 +159,4 @@ def needs_root(case):
     return None
 
 
-CASES = {case.__name__: case for case in (read, blk, memory, idle, switch)}
+CASES = {case.__name__: case for case in (read, blk, create, batch, memory, idle, switch)}

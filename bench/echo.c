@@ -2,8 +2,10 @@
 #include "bench/echo.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -45,6 +47,20 @@ static void serve(int fd, size_t request, size_t reply)
 		write_all(fd, data, reply);
 }
 
+/* Where the harness wants the peer to run; it has put ridge's processes on the same CPU. */
+static void move_to_cpu(void)
+{
+	const char *cpu = getenv("BENCH_PEER_CPU");
+	cpu_set_t set;
+
+	if (!cpu)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(atoi(cpu), &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		measure_die("BENCH_PEER_CPU", errno);
+}
+
 void echo_start(struct echo *e, size_t request, size_t reply)
 {
 	int fds[2];
@@ -58,6 +74,8 @@ void echo_start(struct echo *e, size_t request, size_t reply)
 		measure_die("fork", errno);
 	if (!e->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setsid();
+		move_to_cpu();
 		close(fds[0]);
 		serve(fds[1], request, reply);
 		_exit(0);

@@ -6,6 +6,7 @@ round is the ratio of the two in that round, so that what else the machine does 
 figure is the median of the rounds, the spread their quartiles.
 """
 
+import functools
 import json
 import os
 import statistics
@@ -110,21 +111,46 @@ def machine():
             "cpus": len(os.sched_getaffinity(0)), "cpu": model, "kernel": os.uname().release}
 
 
+def tmpfs():
+    """Where a runtime directory is as in /run: of a disk's file system, its journal is measured."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def placements():
+    """[(words, cpus of Bench.program())]: where two processes that wait for each other can be.
+
+    Left to itself the scheduler moves them between these two, whose figures are not comparable: it
+    takes several times longer to wake a process on a CPU that sleeps.
+    """
+    cpus = sorted(os.sched_getaffinity(0))
+    return [("1 CPU", (cpus[-1], cpus[-1]))] + ([("2 CPUs", tuple(cpus[-2:]))] if cpus[1:] else [])
+
+
 class Bench:
     """A run: where the build is, and how much is done."""
 
-    def __init__(self, build, directory, rounds, seconds, functions):
+    def __init__(self, build, directory, disk, rounds, seconds, functions):
         self.build = os.path.abspath(build)
-        self.directory = directory
+        self.directory = directory  # for runtime directories and sockets
+        self.disk = disk  # for images
         self.rounds = rounds
         self.seconds = seconds
         self.functions = functions
 
-    def program(self, name, *arguments, rounds=None, seconds=None):
-        """Runs one of the C programs: {thing: [value of each round]}."""
+    def program(self, name, *arguments, ridge=None, cpus=None):
+        """Runs one of the C programs: {thing: [value of each round]}.
+
+        cpus: where it runs, and where its peer and the processes of ridge do.
+        """
+        environment, preexec = os.environ, None
+        for pid in ridge.processes() if cpus else ():
+            os.sched_setaffinity(pid, {cpus[1]})
+        if cpus:
+            environment = dict(os.environ, BENCH_PEER_CPU=str(cpus[1]))
+            preexec = functools.partial(os.sched_setaffinity, 0, {cpus[0]})
         done = subprocess.run(
-            [os.path.join(self.build, "bench", name), *map(str, arguments),
-             str(rounds or self.rounds), str(seconds or self.seconds)],
+            [os.path.join(self.build, "bench", name), *map(str, arguments), str(self.rounds),
+             str(self.seconds)], env=environment, preexec_fn=preexec,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{name}: exit status {done.returncode}: {done.stderr.strip()}")
