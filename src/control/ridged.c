@@ -20,6 +20,7 @@
 #include "control/creation.h"
 #include "control/journal.h"
 #include "control/pf_process.h"
+#include "control/privileges.h"
 #include "control/runtime.h"
 #include "control/server.h"
 
@@ -328,6 +329,9 @@ int main(int argc, char **argv)
 	argp_parse(&argp_table, argc, argv, 0, NULL, &options);
 	log_open("ridged", options.verbose ? LOG_DEBUG : LOG_INFO);
 	limits_raise();
+	err = privileges_drop();
+	if (err)
+		log_warn("privileges can't be given up: %s", strerror(-err));
 	list_init(&d.ctl.pfs);
 	list_init(&d.ctl.batches);
 	d.ctl.adopted = daemon_adopted;
