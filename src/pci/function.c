@@ -162,6 +162,7 @@ void pci_function_config_write(struct pci_function *fn, uint16_t offset, uint8_t
 
 	if (offset + len > PCI_CONFIG_SIZE || (offset & 3) + len > 4 || fn->resetting)
 		return;
+	fn->changes++;
 	for (uint8_t i = 0; i < len; i++) {
 		uint8_t *byte = &fn->state->config[offset + i];
 		uint8_t mask = fn->writable[offset + i];
@@ -231,6 +232,7 @@ int pci_function_reset(struct pci_function *fn, struct pci_reset *reset)
 void pci_function_reset_done(struct pci_function *fn)
 {
 	fn->resetting = false;
+	fn->changes++;
 	memcpy(fn->state->config, fn->reset_value, PCI_CONFIG_SIZE);
 	pci_msix_reset(fn);
 	if (fn->ops->reset_finished)

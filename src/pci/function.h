@@ -74,6 +74,7 @@ struct pci_function {
 	uint16_t msix_vectors;
 	uint8_t msix_bar;
 	struct pci_bar bars[PCI_BARS]; /* for a VF: as the PF's VF BARs, filled in by the owner */
+	uint32_t changes;              /* writes to configuration space, and resets */
 	struct list resets;            /* struct pci_reset: who waits for the reset under way */
 	bool resetting;
 	bool quiet; /* no message leaves; those that are due are pending */
@@ -124,6 +125,28 @@ void pci_function_bar_write(struct pci_function *fn, uint8_t bar, uint64_t offse
 			    uint8_t len);
 int pci_function_reset(struct pci_function *fn, struct pci_reset *reset);
 void pci_function_reset_done(struct pci_function *fn);
+
+/* A run of BARs of equal size, one after another: one of a function, or one of each of its VFs. */
+struct pci_range {
+	uint64_t base;
+	uint64_t each; /* bytes */
+	uint32_t count;
+	uint16_t rid;    /* of the first */
+	uint16_t stride; /* to the next one's RID */
+	uint8_t bar;
+};
+
+#define PCI_RANGES_MAX (2 * PCI_BARS)
+
+/*
+ * The addresses that the function answers at now, and as a PF answers for its VFs; how many. It
+ * stays so until fn->changes does not.
+ */
+unsigned int pci_function_decode(const struct pci_function *fn,
+				 struct pci_range out[PCI_RANGES_MAX]);
+
+/* Offset of an extended capability, or 0. */
+uint16_t pci_function_find_ext(const struct pci_function *fn, uint16_t id);
 
 /* Size of the table and pending bits of so many vectors, as a BAR size. */
 uint64_t pci_msix_bar_size(uint16_t vectors);

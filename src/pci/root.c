@@ -223,6 +223,11 @@ void pci_root_free(struct pci_root *root)
 	free(root);
 }
 
+struct iommu *pci_root_iommu(struct pci_root *root)
+{
+	return root->iommu;
+}
+
 struct pci_upstream *pci_root_upstream(struct pci_root *root)
 {
 	return &root->upstream;

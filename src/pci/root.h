@@ -16,6 +16,9 @@ struct pci_root;
 int pci_root_new(struct pci_root **root);
 void pci_root_free(struct pci_root *root);
 
+/* The one IOMMU of the process: cached translations are told apart by it. */
+struct iommu *pci_root_iommu(struct pci_root *root);
+
 /* What functions of this root are made with. */
 struct pci_upstream *pci_root_upstream(struct pci_root *root);
 

@@ -33,7 +33,10 @@ static void init_bars(struct vfio_device *vdev)
 
 		if (!vdev->id.bar_size[bar])
 			continue;
-		set_virt(vdev, at, PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
+		set_virt(vdev, at,
+			 PCI_BASE_ADDRESS_MEM_TYPE_64 | (vdev->id.bars_unprefetchable >> bar & 1
+								 ? 0
+								 : PCI_BASE_ADDRESS_MEM_PREFETCH),
 			 (uint32_t)mask, UINT32_MAX, 4);
 		set_virt(vdev, (uint16_t)(at + 4), 0, (uint32_t)(mask >> 32), UINT32_MAX, 4);
 	}

@@ -57,6 +57,7 @@ struct vfio_identity {
 	bool hide_virtio_caps;
 	uint32_t io_bar0; /* bytes of an I/O BAR 0 that the driver serves; 0: none */
 	uint64_t bar_size[VFIO_BARS];
+	uint8_t bars_unprefetchable; /* bits by BAR */
 };
 
 enum vfio_device_state {
