@@ -133,8 +133,7 @@ static bool find_member(struct pf *pf, struct admin_command *cmd)
 {
 	if (cmd->group == VIRTIO_ADMIN_GROUP_SELF)
 		return !cmd->member_id;
-	if (!cmd->member_id || cmd->member_id > pf_sriov_numvfs(pf) ||
-	    !pf->members[cmd->member_id].vf)
+	if (!pf_member(pf, cmd->member_id))
 		return false;
 	cmd->member = &pf->members[cmd->member_id];
 	return true;

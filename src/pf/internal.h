@@ -14,9 +14,14 @@ struct pf_object {
 };
 
 struct pf_member {
-	struct virtio_pci *vf; /* NULL: the slot is empty */
-	bool busy;             /* a command waits for its I/O */
-	bool reset_late;       /* a legacy reset was not over when its command had to end */
+	struct pf *pf;
+	struct virtio_pci *vf;  /* NULL: the slot is empty */
+	bool busy;              /* a command waits for its I/O */
+	bool reset_late;        /* a legacy reset was not over when its command had to end */
+	bool made;              /* by the maker */
+	bool stopping;          /* it was disabled, and waits for its I/O */
+	struct pci_reset reset; /* while it is */
+	struct list drop;       /* made, disabled and stopped; .next NULL before first use */
 };
 
 /* Device state of a PF that its members' functions do not share. Plain data. */
@@ -44,8 +49,13 @@ struct pf {
 #endif
 	const struct virtio_device_ops *type_ops;
 	struct virtio_device_ops ops; /* the type's, with the admin queues added */
-	struct list pending;          /* struct admin_command that wait */
-	struct pf_member members[];   /* by slot, [0] unused */
+	const struct pf_maker *maker; /* may be NULL */
+	unsigned int stopping;        /* members that are */
+	struct list drops;            /* struct pf_member */
+	struct loop_work drop_work;
+	struct loop *loop;
+	struct list pending;        /* struct admin_command that wait */
+	struct pf_member members[]; /* by slot, [0] unused */
 };
 
 /* sriov.c */
@@ -53,6 +63,11 @@ void pf_sriov_init(struct pf *pf);
 void pf_sriov_written(struct pf *pf);
 /* NumVFs if VF Enable is set, else 0. */
 uint16_t pf_sriov_numvfs(const struct pf *pf);
+
+/* members.c */
+void pf_members_init(struct pf *pf);
+/* Slots up to `now` are enabled, and up to `was` were. */
+void pf_members_enable(struct pf *pf, uint16_t was, uint16_t now);
 
 /* admin.c */
 void pf_admin_process(struct pf *pf, struct virtq *vq);

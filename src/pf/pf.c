@@ -45,6 +45,17 @@ static void pf_reset_finished(struct virtio_pci *vp)
 	pf_sriov_written(container_of(vp, struct pf, vp));
 }
 
+int pf_move(struct pf *pf, struct pci_upstream *upstream)
+{
+	pf->upstream->ops->gone(pf->upstream, &pf->vp.fn);
+	pf->upstream = upstream;
+	pf->vp.fn.upstream = upstream;
+	for (uint32_t slot = 1; slot <= pf->total_vfs; slot++)
+		if (pf->members[slot].vf)
+			pf->members[slot].vf->fn.upstream = upstream;
+	return upstream->ops->appeared(upstream, &pf->vp.fn);
+}
+
 uint16_t pf_vf_rid(const struct pf *pf, uint32_t slot)
 {
 	return (uint16_t)(pf->vp.fn.rid + PF_FIRST_VF_OFFSET + (slot - 1) * PF_VF_STRIDE);
@@ -92,10 +103,12 @@ int pf_new(const struct pf_params *p, struct pf **out)
 	if (!pf)
 		return -ENOMEM;
 	list_init(&pf->pending);
+	pf->loop = p->loop;
 	pf->upstream = p->upstream;
 	pf->type = p->type;
 	pf->strict = p->strict;
 	pf->total_vfs = p->total_vfs;
+	pf_members_init(pf);
 	pf->state = calloc(1, sizeof(*pf->state));
 	if (!pf->state)
 		goto fail;
@@ -124,34 +137,16 @@ void pf_free(struct pf *pf)
 {
 	if (!pf)
 		return;
+	loop_work_cancel(&pf->drop_work);
 	pf->upstream->ops->gone(pf->upstream, &pf->vp.fn);
 	virtio_pci_destroy(&pf->vp);
 	free(pf->state);
 	free(pf);
 }
 
-int pf_add_member(struct pf *pf, uint32_t slot, struct virtio_pci *vf)
+const struct counters *pf_counters(const struct pf *pf)
 {
-	if (!slot || slot > pf->total_vfs)
-		return -EINVAL;
-	if (pf->members[slot].vf)
-		return -EBUSY;
-	pf->members[slot].vf = vf;
-	pf->members[slot].busy = false;
-	pf->members[slot].reset_late = false;
-	if (slot <= pf->numvfs_enabled)
-		return pf->upstream->ops->appeared(pf->upstream, &vf->fn);
-	return 0;
-}
-
-void pf_remove_member(struct pf *pf, uint32_t slot)
-{
-	struct pf_member *member = &pf->members[slot];
-
-	if (slot <= pf->numvfs_enabled)
-		pf->upstream->ops->gone(pf->upstream, &member->vf->fn);
-	pf_admin_member_gone(pf, slot);
-	member->vf = NULL;
+	return &pf->counters;
 }
 
 uint64_t pf_admin_commands(const struct pf *pf, unsigned int queue)

@@ -9,6 +9,10 @@
  * answers; a slot without a member, or above NumVFs, reads all ones, and commands to it are told
  * INVALID_MEMBER.
  *
+ * Members can also come into being by themselves: where a struct pf_maker is set, a slot that is
+ * enabled but empty gets a function when a host first looks at its RID, and loses it when it is
+ * disabled. So VFs that were enabled in bulk cost nothing before they are used.
+ *
  * Commands are taken from each admin queue in order. Most end at once; one that has to wait for
  * I/O of its member (a legacy reset) ends later, and the commands behind it go on meanwhile, except
  * that no other command to that member is accepted until then (EAGAIN).
@@ -50,11 +54,40 @@ int pf_new(const struct pf_params *params, struct pf **pf);
 /* Nothing may be in flight and no member left. */
 void pf_free(struct pf *pf);
 
+/* Makes the functions of slots that nobody put one into. */
+struct pf_maker {
+	/* NULL if it can't now: the RID reads all ones then. */
+	struct virtio_pci *(*make)(void *ctx, uint32_t slot);
+	/* The slot is disabled, and nothing of its function is in flight. */
+	void (*drop)(void *ctx, uint32_t slot, struct virtio_pci *vf);
+	/* pf_stopping() is false again. From deep inside of a device. */
+	void (*stopped)(void *ctx);
+	void *ctx;
+};
+
+/* maker NULL: none any more. VF Enable must be clear, and all members stopped. */
+void pf_set_maker(struct pf *pf, const struct pf_maker *maker);
+/* The VF at a RID while it is enabled, made if need be, or NULL. */
+struct pci_function *pf_find_vf(struct pf *pf, uint16_t rid);
+/* The same by slot, for the admin executor. */
+struct virtio_pci *pf_member(struct pf *pf, uint64_t slot);
+/* Whether members that were disabled have not stopped yet. */
+bool pf_stopping(const struct pf *pf);
+
+/*
+ * Takes the PF and its members to another bus. The PF must have been reset: VF Enable is clear.
+ * 0 or what the bus says to the PF's appearance.
+ */
+int pf_move(struct pf *pf, struct pci_upstream *upstream);
+
 uint16_t pf_vf_rid(const struct pf *pf, uint32_t slot);
 
 /* Puts a member into slot 1..total_vfs (-EINVAL, -EBUSY), or takes it out. */
 int pf_add_member(struct pf *pf, uint32_t slot, struct virtio_pci *vf);
 void pf_remove_member(struct pf *pf, uint32_t slot);
+
+/* What the PF's own device has counted. */
+const struct counters *pf_counters(const struct pf *pf);
 
 /* Commands completed on an admin queue since the PF was made. */
 uint64_t pf_admin_commands(const struct pf *pf, unsigned int queue);

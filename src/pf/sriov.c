@@ -65,16 +65,6 @@ void pf_sriov_written(struct pf *pf)
 
 	/* NumVFs is not to be changed while VF Enable is set (PCIe 9.3.3.5); the new one is used.
 	 */
-	for (uint32_t slot = now + 1u; slot <= was; slot++) {
-		if (!pf->members[slot].vf)
-			continue;
-		/* A VF that is gone does nothing any more, and comes back reset. */
-		pf_admin_member_gone(pf, slot);
-		pci_function_reset(&pf->members[slot].vf->fn, NULL);
-		pf->upstream->ops->gone(pf->upstream, &pf->members[slot].vf->fn);
-	}
-	for (uint32_t slot = was + 1u; slot <= now; slot++)
-		if (pf->members[slot].vf)
-			pf->upstream->ops->appeared(pf->upstream, &pf->members[slot].vf->fn);
 	pf->numvfs_enabled = now;
+	pf_members_enable(pf, was, now);
 }
