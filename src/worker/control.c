@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "worker/export.h"
 #include "worker/worker.h"
 
 #define ACCEPT_AGAIN_MS 100
@@ -150,6 +151,36 @@ static void send_event(struct control_conn *conn, const struct function *fn, uin
 	conn_send(conn, &message, sizeof(message), NULL, 0);
 }
 
+static void send_pf_event(struct control_conn *conn)
+{
+	struct {
+		struct ipc_header header;
+		struct ipc_pf_info info;
+	} message = {
+		.header = { .magic = IPC_MAGIC,
+			    .version = IPC_VERSION,
+			    .type = IPC_PF_EVENT,
+			    .length = sizeof(message) },
+	};
+
+	worker_pf_info(conn->control->worker, &message.info);
+	conn_send(conn, &message, sizeof(message), NULL, 0);
+}
+
+void control_pf_event(struct control *control)
+{
+	struct control_conn *conn;
+
+	if (!control)
+		return;
+	list_for_each (conn, &control->conns, node) {
+		if (list_empty(&conn->outgoing))
+			send_pf_event(conn);
+		else
+			conn->behind = true;
+	}
+}
+
 void control_event(struct control *control, const struct function *fn)
 {
 	struct control_conn *conn;
@@ -168,6 +199,7 @@ static void catch_up(struct control_conn *conn)
 	struct worker *w = conn->control->worker;
 
 	conn->behind = false;
+	send_pf_event(conn);
 	for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
 		send_event(conn, function_of_node(n), IPC_EVENT_CATCH_UP);
 }
@@ -417,6 +449,8 @@ static const struct {
 	[IPC_FUNCTION_LIST] = { handle_list, sizeof(struct ipc_function_list), false },
 	[IPC_FUNCTION_SET] = { handle_set, sizeof(struct ipc_function_set), false, true },
 	[IPC_BATCH_COMMIT] = { handle_commit, sizeof(struct ipc_batch), false },
+	[IPC_PF_EXPORT] = { export_start, 0, false },
+	[IPC_PF_UNEXPORT] = { export_stop, sizeof(struct ipc_pf_unexport), false },
 	[IPC_SHUTDOWN] = { handle_shutdown, 0, true },
 #ifdef RIDGE_FAULTS
 	[IPC_FAULT] = { handle_fault, sizeof(struct ipc_fault), false },

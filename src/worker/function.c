@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -8,7 +9,10 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "worker/export.h"
 #include "worker/function.h"
+
+#define HEADER_MULTI_FUNCTION 0x80 /* PCI 3.0, 6.2.1 */
 
 const char *function_name(const struct function *fn)
 {
@@ -182,9 +186,12 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 		.mtu = c->mtu,
 		.backend = -1,
 	};
+	int rid = fn->dynamic ? export_dynamic_rid(w->export) : pf_vf_rid(w->pf, fn->slot);
 	struct virtio_device *dev;
 	int err;
 
+	if (rid < 0)
+		return rid;
 	memcpy(params.serial, c->serial, sizeof(params.serial) - 1);
 	memcpy(params.mac, c->mac, sizeof(params.mac));
 	err = make_backend(fn, &params);
@@ -199,8 +206,9 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 	}
 	dev->on_stop = function_changed;
 	dev->on_stop_ctx = fn;
-	err = virtio_pci_init(&fn->vf, dev, pci_root_upstream(w->root), &fn->mem->device.pci,
-			      pf_vf_rid(w->pf, fn->slot), true, w->type->class_code);
+	err = virtio_pci_init(
+		&fn->vf, dev, w->export ? export_upstream(w->export) : pci_root_upstream(w->root),
+		&fn->mem->device.pci, (uint16_t)rid, !fn->dynamic, w->type->class_code);
 	if (err)
 		virtio_device_destroy(dev);
 	else if (w->net_switch && (c->flags & IPC_FUNCTION_LINK_DOWN))
@@ -208,11 +216,41 @@ static int make_device(struct function *fn, const struct ipc_function_create *c)
 	return err;
 }
 
+int function_plug_dynamic(struct function *fn)
+{
+	struct pci_function *vf = &fn->vf.fn;
+	int err;
+
+	if (!fn->dynamic)
+		return 0;
+	vf->upstream = export_upstream(fn->worker->export);
+	err = vf->upstream->ops->appeared(vf->upstream, vf);
+	fn->plugged = !err;
+	return err;
+}
+
+void function_unplug_dynamic(struct function *fn)
+{
+	struct pci_function *vf = &fn->vf.fn;
+
+	if (!fn->dynamic || !fn->plugged)
+		return;
+	vf->upstream->ops->gone(vf->upstream, vf);
+	vf->upstream = pci_root_upstream(fn->worker->root);
+	fn->plugged = false;
+}
+
 static int plug(struct function *fn)
 {
 	struct worker *w = fn->worker;
 	int err;
 
+	if (fn->dynamic) {
+		/* A host that looks for functions looks at all eight of the device. */
+		fn->vf.fn.state->config[PCI_HEADER_TYPE] |= HEADER_MULTI_FUNCTION;
+		pci_function_seal(&fn->vf.fn);
+		return function_plug_dynamic(fn);
+	}
 	err = pci_root_open(w->root, pf_vf_rid(w->pf, fn->slot), &fn->pa);
 	if (err)
 		return err;
@@ -231,10 +269,13 @@ void function_free(struct function *fn)
 	if (fn->probe.cancel)
 		fn->probe.cancel(&fn->probe);
 	loop_work_cancel(&fn->destroy_work);
+	pci_reset_cancel(&fn->flr);
 	vfio_user_server_free(fn->server);
 	if (fn->vdev)
 		fn->driver->remove(fn->vdev);
-	if (fn->plugged)
+	if (fn->dynamic)
+		function_unplug_dynamic(fn);
+	else if (fn->plugged)
 		pf_remove_member(w->pf, fn->slot);
 	if (fn->vf.dev)
 		virtio_pci_destroy(&fn->vf);
@@ -346,8 +387,10 @@ static struct function *function_new(struct worker *w, const struct ipc_function
 	}
 	fn->batch = c->batch;
 	fn->legacy_only = c->flags & IPC_FUNCTION_LEGACY_ONLY;
-	fn->slot = c->slot ? c->slot : free_slot(w);
-	w->slots[fn->slot / 64] |= 1ull << (fn->slot % 64);
+	fn->dynamic = w->export && !c->slot;
+	fn->slot = fn->dynamic || c->slot ? c->slot : free_slot(w);
+	if (!fn->dynamic)
+		w->slots[fn->slot / 64] |= 1ull << (fn->slot % 64);
 	list_add_tail(&w->functions, &fn->node);
 	w->nfunctions++;
 	return fn;
@@ -357,6 +400,7 @@ void function_create(struct worker *w, struct request *req)
 {
 	const struct ipc_function_create *c = request_body(req);
 	const struct function_driver *driver = function_driver_find(c->driver);
+	bool dynamic = w->export && !c->slot;
 	struct function *fn;
 	int err;
 
@@ -371,8 +415,17 @@ void function_create(struct worker *w, struct request *req)
 			       c->name, c->driver);
 		return;
 	}
-	if (c->slot > w->total_vfs || (c->slot && slot_taken(w, c->slot)) ||
-	    (!c->slot && !free_slot(w))) {
+	if (!w->owner && (!w->export || !export_serving(w->export) || driver->serves_vfio)) {
+		request_failed(req, -EBUSY, "create %s: PF %s is %s", c->name, w->name,
+			       !w->export                  ? "without an admin queue"
+			       : export_serving(w->export) ? "exported; give driver=none, or "
+							     "unexport it first"
+							   : "about to be local or exported; try "
+							     "again");
+		return;
+	}
+	if (!dynamic && (c->slot > w->total_vfs || (c->slot && slot_taken(w, c->slot)) ||
+			 (!c->slot && !free_slot(w)))) {
 		request_failed(req, c->slot > w->total_vfs ? -EINVAL : -ENOSPC,
 			       "create %s: PF %s has no free slot there; it has %u slots, %u taken",
 			       c->name, w->name, w->total_vfs, w->nfunctions);
@@ -431,7 +484,7 @@ static void destroyed(struct vfio_wait *wait, int result)
 	loop_work_queue(fn->worker->loop, &fn->destroy_work, destroy_finish);
 }
 
-/* Its server goes on waiting by itself; who asked does not. */
+/* Its server, or its reset, goes on waiting by itself; who asked does not. */
 static void drain_timeout(struct loop_timer *timer)
 {
 	struct function *fn = container_of(timer, struct function, drain_timer);
@@ -439,11 +492,36 @@ static void drain_timeout(struct loop_timer *timer)
 
 	fn->req = NULL;
 	fn->destroying = false;
-	vfio_user_server_disconnect(fn->server, NULL, NULL);
+	if (fn->server)
+		vfio_user_server_disconnect(fn->server, NULL, NULL);
+	pci_reset_cancel(&fn->flr);
 	request_failed(req, -ETIMEDOUT,
 		       "destroy %s: its VMM is disconnected, but I/O of its backend has not ended "
 		       "after %d ms; try again when it has",
 		       fn->name, FUNCTION_DRAIN_MS);
+}
+
+static void was_reset(struct pci_reset *reset)
+{
+	destroyed(&container_of(reset, struct function, flr)->drained, 0);
+}
+
+/* A Linux host has it: it is pulled out, and does nothing more. */
+static int pull_out(struct function *fn)
+{
+	if (fn->dynamic)
+		function_unplug_dynamic(fn);
+	else if (fn->plugged)
+		pf_remove_member(fn->worker->pf, fn->slot);
+	fn->plugged = false;
+	fn->flr.done = was_reset;
+	return pci_function_reset(&fn->vf.fn, &fn->flr);
+}
+
+static bool host_uses(const struct function *fn)
+{
+	return fn->worker->export && export_attached(fn->worker->export) && fn->plugged &&
+	       (fn->vf.dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 void function_destroy(struct function *fn, struct request *req)
@@ -461,10 +539,19 @@ void function_destroy(struct function *fn, struct request *req)
 			fn->name, (int)vfio_user_server_peer(fn->server));
 		return;
 	}
+	if (host_uses(fn) && !(d->flags & IPC_DESTROY_FORCE)) {
+		request_failed(req, -EBUSY,
+			       "destroy %s: a driver of the Linux host is using it; unbind that "
+			       "or use --force",
+			       fn->name);
+		return;
+	}
 	fn->req = req;
 	fn->destroying = true;
 	fn->drained.done = destroyed;
-	if (fn->server)
+	if (fn->worker->export)
+		err = pull_out(fn);
+	else if (fn->server)
 		err = vfio_user_server_disconnect(fn->server, "the function is destroyed",
 						  &fn->drained);
 	if (err == -EINPROGRESS)

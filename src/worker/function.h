@@ -23,6 +23,7 @@ struct function {
 	/* device side */
 	struct virtio_pci vf;
 	bool plugged;
+	bool dynamic; /* in no slot: at a RID of an exported domain */
 
 	/* host side */
 	struct pci_access *pa;
@@ -37,9 +38,17 @@ struct function {
 	int new_listen_fd;
 	bool destroying;
 	struct vfio_wait drained;
+	struct pci_reset flr; /* of one that a Linux host has */
 	struct loop_timer drain_timer;
 	struct loop_work destroy_work;
 };
+
+/*
+ * A dynamic function appears in the domain that its PF is exported as, or leaves it; nothing
+ * happens to others. 0 or a negative errno.
+ */
+int function_plug_dynamic(struct function *fn);
+void function_unplug_dynamic(struct function *fn);
 
 /* Another request for the function is under way: this one is refused, and true returned. */
 bool function_refuse_busy(struct function *fn, struct request *req, const char *verb);

@@ -17,8 +17,8 @@ void function_attach(struct function *fn, const struct function_driver *driver,
 		.name = fn->name,
 		.loop = w->loop,
 		.pa = fn->pa,
-		.channel = owner_channel(w->owner),
-		.vfs = owner_vfs(w->owner),
+		.channel = w->owner ? owner_channel(w->owner) : NULL,
+		.vfs = w->owner ? owner_vfs(w->owner) : NULL,
 		.member_id = fn->slot,
 		.counters = &fn->mem->counters,
 		.state = &fn->mem->host,
@@ -130,6 +130,13 @@ void function_bind(struct function *fn, struct request *req)
 			request_failed(req, -EBUSY,
 				       "bind %s: a VMM (pid %d) is using it; stop the VMM first",
 				       fn->name, (int)vfio_user_server_peer(fn->server));
+		return;
+	}
+	if (driver->serves_vfio && (fn->dynamic || !fn->worker->owner)) {
+		request_failed(req, -EBUSY, "bind %s %s: %s", fn->name, b->driver,
+			       fn->dynamic ? "it has a RID of the exported domain and no slot; "
+					     "destroy it, and create it while its PF is local"
+					   : "its PF is exported; unexport that first");
 		return;
 	}
 	fn->req = req;

@@ -10,7 +10,7 @@
  * IPC_MORE is followed by another of the same number. A failed request is answered by a header with
  * a negative errno and a struct ipc_failure.
  *
- * A message without IPC_REPLY from ridge-pf is an IPC_EVENT, of no number: it was not asked for.
+ * A message without IPC_REPLY from ridge-pf is an event, of no number: it was not asked for.
  * What it says was true when it was sent, and is before the replies that come after it.
  *
  * ridge-pf handles requests in the order they come but answers when they are done: a function that
@@ -54,7 +54,10 @@ enum ipc_type {
 	IPC_FUNCTION_SET = 10,    /* struct ipc_function_set -> struct ipc_function_info */
 	IPC_EVENT = 11,           /* struct ipc_event, from ridge-pf */
 	IPC_BATCH_COMMIT = 12,    /* struct ipc_batch -> nothing */
-	IPC_FAULT = 9, /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
+	IPC_PF_EXPORT = 13,       /* nothing -> struct ipc_pf_info. Descriptors: IPC_FD_LISTEN */
+	IPC_PF_UNEXPORT = 14,     /* struct ipc_pf_unexport -> struct ipc_pf_info */
+	IPC_PF_EVENT = 15, /* struct ipc_pf_info, from ridge-pf: exported, peer_pid changed */
+	IPC_FAULT = 9,     /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
 };
 
 /* Bytes of a body that ends with a spec. */
@@ -96,7 +99,16 @@ struct ipc_pf_info {
 	uint32_t total_vfs;
 	uint32_t functions;         /* slots taken */
 	uint64_t admin_commands[2]; /* completed on each admin queue: registers, parts and modes */
+	uint32_t exported;          /* a Linux host is to drive it, or does */
+	int32_t peer_pid;           /* of the VMM that has the exported domain, or 0 */
+	struct counters counters;   /* of the PF's own device, its domain and VFs made in bulk */
 	char spec[IPC_SPEC_MAX];
+};
+
+#define IPC_UNEXPORT_FORCE 0x1u
+
+struct ipc_pf_unexport {
+	uint32_t flags; /* IPC_UNEXPORT_FORCE: although a VMM is connected */
 };
 
 /* Which descriptors a message carries, in this order. */

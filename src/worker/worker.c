@@ -9,13 +9,11 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "worker/export.h"
 #include "worker/sandbox.h"
 
 /* How long the process waits for I/O in flight before it ends all the same. */
 #define STOP_WAIT_MS 2000
-
-/* The PF is 00:00.0 of a hierarchy of its own. */
-#define PF_RID 0
 
 struct function *worker_find(struct worker *w, const char *name)
 {
@@ -57,7 +55,7 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 		.type = device_type_find(init->type),
 		.total_vfs = init->total_vfs,
 		.loop = w->loop,
-		.rid = PF_RID,
+		.rid = WORKER_PF_RID,
 	};
 	fd_auto int uplink_fd = uplink;
 	int err;
@@ -90,7 +88,7 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 	err = pf_new(&params, &w->pf);
 	if (err)
 		return err;
-	err = pci_root_open(w->root, PF_RID, &w->pf_access);
+	err = pci_root_open(w->root, WORKER_PF_RID, &w->pf_access);
 	if (err)
 		return err;
 	err = owner_new(w->loop, init->name, w->pf_access, owner_ready, w, &w->owner);
@@ -109,11 +107,14 @@ void worker_pf_info(const struct worker *w, struct ipc_pf_info *info)
 		return;
 	strcpy(info->name, w->name);
 	strcpy(info->type, w->type->name);
-	info->rid = PF_RID;
+	info->rid = WORKER_PF_RID;
 	info->total_vfs = w->total_vfs;
 	info->functions = w->nfunctions;
 	for (unsigned int i = 0; i < PF_ADMIN_QUEUES; i++)
 		info->admin_commands[i] = pf_admin_commands(w->pf, i);
+	info->counters = *pf_counters(w->pf);
+	if (w->export)
+		export_info(w->export, info);
 	strcpy(info->spec, w->spec);
 }
 
@@ -129,10 +130,12 @@ static bool end_functions(struct worker *w)
 	bool quiet;
 
 	do {
-		quiet = true;
+		quiet = !w->export || export_quiesce(w->export);
 		for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
 			quiet &= function_quiesce(function_of_node(n));
 	} while (!quiet && loop_now_ns() < until && loop_step(w->loop, 10) == 0);
+	if (quiet && w->export)
+		export_end(w->export);
 	while (quiet && !list_empty(&w->functions))
 		function_free(function_of_node(w->functions.next));
 	return quiet;

@@ -4,6 +4,8 @@
  *
  *   ridge-pf.c  the program
  *   worker.c    its PF with owner driver, its functions, its end
+ *   export.c    the PF as a PCI domain for a Linux host, and its way there and back
+ *   vfs.c       the VFs that such a host enables in bulk
  *   control.c   connections from ridged: messages of ipc.h, and their replies
  *   function.c  a function from create to destroy
  *   function_bind.c  its driver, and its settings
@@ -28,7 +30,11 @@
 /* Destroying waits at most this long for I/O in flight. */
 #define FUNCTION_DRAIN_MS 3000
 
+/* The PF is 00:00.0 of a hierarchy of its own. */
+#define WORKER_PF_RID 0
+
 struct control;
+struct export;
 struct function;
 
 struct worker {
@@ -44,8 +50,10 @@ struct worker {
 	struct pci_root *root;
 	struct pf *pf;
 	struct net_switch *net_switch; /* of a net PF */
-	struct pci_access *pf_access;
-	struct owner *owner;
+	struct pci_access *pf_access;  /* NULL while exported */
+	struct owner *owner;           /* NULL while exported */
+	struct export *export;         /* NULL while local */
+	uint64_t vf_mac_key;           /* what MAC addresses of VFs are derived from */
 	uint32_t total_vfs;
 	struct list functions;                 /* struct function, in order of creation */
 	struct names names;                    /* of them */
@@ -111,5 +119,7 @@ int control_new(struct worker *w, int listen_fd, struct control **control);
 void control_free(struct control *control);
 /* Tells who is connected how a function is now. Nothing waits for a reader. */
 void control_event(struct control *control, const struct function *fn);
+/* The same of the PF. control may be NULL. */
+void control_pf_event(struct control *control);
 
 #endif

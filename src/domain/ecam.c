@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Configuration space of the functions, as BAR 0 shows it (PCIe 7.2.2). */
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include "domain/internal.h"
+
+static uint32_t ecam_read(struct domain *d, uint64_t at, uint8_t len)
+{
+	struct pci_function *fn = domain_function(d, (uint32_t)(at >> 12));
+
+	if (!fn || domain_away(d, fn))
+		return UINT32_MAX;
+	return pci_function_config_read(fn, at & 0xfff, len);
+}
+
+static void ecam_write(struct domain *d, uint64_t at, uint8_t len, uint32_t value)
+{
+	struct pci_function *fn = domain_function(d, (uint32_t)(at >> 12));
+
+	if (!fn || domain_away(d, fn))
+		return;
+	pci_function_config_write(fn, at & 0xfff, len, value);
+	if (!fn->is_vf)
+		d->ranges_stale = true;
+}
+
+int domain_ecam_access(struct domain *d, struct vfio_access *access)
+{
+	counter_inc(d->params.counters, config_accesses);
+	for (uint32_t i = 0; i < access->count;) {
+		uint64_t at = access->offset + i;
+		uint32_t left = access->count - i, value;
+		uint8_t len = at % 4 == 0 && left >= 4 ? 4 : at % 2 == 0 && left >= 2 ? 2 : 1;
+
+		if (access->write) {
+			value = 0;
+			memcpy(&value, access->data + i, len);
+			ecam_write(d, at, len, le32toh(value));
+		} else {
+			value = htole32(ecam_read(d, at, len));
+			memcpy(access->data + i, &value, len);
+		}
+		i += len;
+	}
+	/* VFs that are gone do nothing any more before the host hears that they are. */
+	d->held = access->write && d->params.busy(d->params.ctx);
+	return d->held ? -EINPROGRESS : 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The memory windows: which function's BAR a host reaches at an address. Ranges are collected from
+ * the functions when they may have changed, and looked up by bisection. Where a host placed BARs on
+ * top of each other one of them answers.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/internal.h"
+
+static int by_base(const void *a, const void *b)
+{
+	const struct window_range *x = a, *y = b;
+
+	return x->range.base < y->range.base ? -1 : x->range.base > y->range.base;
+}
+
+static void collect(struct domain *d)
+{
+	d->nranges = 0;
+	d->ranges_stale = false;
+	for (uint32_t rid = 0; rid < RIDS_PER_BUS; rid++) {
+		struct pci_function *fn = d->functions[rid];
+		struct pci_range found[PCI_RANGES_MAX];
+		unsigned int n = fn ? pci_function_decode(fn, found) : 0;
+
+		for (unsigned int i = 0; i < n && d->nranges < WINDOW_RANGES_MAX; i++)
+			d->ranges[d->nranges++] = (struct window_range){
+				.range = found[i],
+				.owner = fn,
+				.changes = fn->changes,
+			};
+	}
+	qsort(d->ranges, d->nranges, sizeof(d->ranges[0]), by_base);
+}
+
+/* The last range that begins at or before the address, if it goes that far. */
+static struct window_range *lookup(struct domain *d, uint64_t address)
+{
+	unsigned int lo = 0, hi = d->nranges;
+	struct window_range *w;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+
+		if (d->ranges[mid].range.base <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!lo)
+		return NULL;
+	w = &d->ranges[lo - 1];
+	return address - w->range.base < w->range.each * w->range.count ? w : NULL;
+}
+
+static struct pci_function *decode(struct domain *d, uint64_t address, uint8_t *bar,
+				   uint64_t *offset)
+{
+	struct window_range *w;
+	struct pci_function *fn;
+	uint64_t index;
+
+	if (d->ranges_stale)
+		collect(d);
+	w = lookup(d, address);
+	if (w && w->changes != w->owner->changes) { /* it was reset since */
+		collect(d);
+		w = lookup(d, address);
+	}
+	if (!w)
+		return NULL;
+	index = (address - w->range.base) / w->range.each;
+	*offset = (address - w->range.base) % w->range.each;
+	*bar = w->range.bar;
+	fn = domain_function(d, (uint32_t)(w->range.rid + index * w->range.stride));
+	return fn && !domain_away(d, fn) ? fn : NULL;
+}
+
+void domain_window_access(struct domain *d, struct vfio_access *access)
+{
+	uint64_t base = domain_vmd_bar(d, (uint8_t)access->region), offset;
+
+	if (!access->write)
+		memset(access->data, 0xff, access->count);
+	for (uint32_t i = 0; i < access->count;) {
+		uint64_t at = access->offset + i;
+		struct pci_function *fn;
+		uint8_t len = 8, bar;
+
+		while (at % len || len > access->count - i)
+			len /= 2;
+		fn = decode(d, base + at, &bar, &offset);
+		if (fn && access->write)
+			pci_function_bar_write(fn, bar, offset, access->data + i, len);
+		else if (fn)
+			pci_function_bar_read(fn, bar, offset, access->data + i, len);
+		i += len;
+	}
+}
