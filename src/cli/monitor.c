@@ -72,6 +72,8 @@ static void print_line(struct json_object *event)
 		printf(" %s", member(about, "name"));
 		print_member(about, "type");
 		print_member(about, "pid");
+		print_member(about, "socket");
+		print_member(about, "peer_pid");
 	} else {
 		about = event;
 	}

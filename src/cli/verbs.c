@@ -237,6 +237,38 @@ static int run_pf_remove(const struct command *cmd, struct failure *f)
 	return 0;
 }
 
+static int run_export(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+	char what[192];
+
+	add_string(params, "name", cmd->argv[0]);
+	snprintf(what, sizeof(what), "export %s", cmd->argv[0]);
+	if (add_pairs(params, cmd, 1, what, f)) {
+		json_object_put(params);
+		return -1;
+	}
+	if (call(cmd, "pf.export", params, &result, f))
+		return -1;
+	if (!cmd->json)
+		printf("%s: exported, socket %s\n", member(result, "name"),
+		       member(result, "socket"));
+	json_object_put(result);
+	return 0;
+}
+
+static int run_unexport(const struct command *cmd, struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *result = NULL;
+
+	add_string(params, "name", cmd->argv[0]);
+	json_object_object_add(params, "force", json_object_new_boolean(cmd->force));
+	if (call(cmd, "pf.unexport", params, &result, f))
+		return -1;
+	json_object_put(result);
+	return 0;
+}
+
 /* Without spaces, so that the shell makes two words of it and no more. */
 static int run_qemu_args(const struct command *cmd, struct failure *f)
 {
@@ -387,7 +419,7 @@ const struct verb verb_table[] = {
 	{ "monitor", "", "print what happens, as it happens",
 	  "A line for each event until it is interrupted, or ridged ends; with -j an object in a line.\n"
 	  "Events are function.created, destroyed, bound, set, attached, detached and faulted, and\n"
-	  "pf.added, removed and died.\n",
+	  "pf.added, removed, died, exported, unexported, attached and detached.\n",
 	  0, 0, false, false, run_monitor },
 	{ "pf add", "NAME type=TYPE [ KEY=VALUE ... ]", "start a PF, whose slots functions take",
 	  "  type=TYPE          blk, net or rng\n"
@@ -397,6 +429,18 @@ const struct verb verb_table[] = {
 	{ "pf list", "", "list PFs", NULL, 0, 0, false, false, run_pf_list },
 	{ "pf remove", "NAME", "end a PF that has no functions", NULL, 1, 1, false, false,
 	  run_pf_remove },
+	{ "export", "PF [ KEY=VALUE ... ]",
+	  "give a PF and all its functions to a Linux host in a VM, as a PCI domain",
+	  "  owner=USER group=GROUP mode=MODE\n"
+	  "              of the socket (default: ours, 0600)\n"
+	  "\n"
+	  "The socket is one vfio-user device, an Intel VMD, of which Linux's vmd driver makes the\n"
+	  "PCI domain. No function of the PF may have a driver here meanwhile. When the VMM ends, the\n"
+	  "PF is reset and as before, and the socket is gone.\n",
+	  1, -1, false, false, run_export },
+	{ "unexport", "PF [ --force ]", "end the export of a PF",
+	  "  --force    although a VMM is connected; its guest loses the devices\n", 1, 1, true,
+	  false, run_unexport },
 	{ "qemu-args", "NAME", "print the QEMU arguments that plug a function in",
 	  "As in: qemu-system-x86_64 ... $(ridge qemu-args disk0)\n", 1, 1, false, false,
 	  run_qemu_args },

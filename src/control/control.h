@@ -11,14 +11,20 @@
  *   jsonrpc.c    bytes to calls and answers to bytes: the only code that decodes what a client sent
  *   methods.c    the table of methods; those of PFs and of ridged itself
  *   create.c, create_batch.c, destroy.c, bind.c, set.c  each call becomes one operation
- * (operation.c) that opens what the function needs (function_open.c), sends a request to the PF
- * process, and on its reply answers the call, or undoes everything events.c     what happens, for
- * clients that subscribed queries.c    calls that read, for which PF processes are asked for fresh
- * figures registry.c   what exists: PFs, functions by PF, and their JSON pf_process.c a ridge-pf:
- * starting it, finding it again, noticing its end inventory.c  getting back from a ridge-pf what it
- * has ipc_link.c   requests to it, with deadlines params.c, param_value.c  the tables of
- * parameters, and the spelling of their values net.c        MAC addresses and TAPs journal.c    the
- * ends of batches image.c, sockets.c, runtime.c  the files that are opened and made
+ *                (operation.c) that opens what the function needs (function_open.c), sends a
+ *                request to the PF process, and on its reply answers the call, or undoes
+ *                everything
+ *   export.c     the sockets of PFs that are exported
+ *   events.c     what happens, for clients that subscribed
+ *   queries.c    calls that read, for which PF processes are asked for fresh figures
+ *   registry.c   what exists: PFs, functions by PF, and their JSON
+ *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
+ *   inventory.c  getting back from a ridge-pf what it has
+ *   ipc_link.c   requests to it, with deadlines
+ *   params.c, param_value.c  the tables of parameters, and the spelling of their values
+ *   net.c        MAC addresses and TAPs
+ *   journal.c    the ends of batches
+ *   image.c, sockets.c, runtime.c  the files that are opened and made
  *
  * The PF processes are the authority on what exists. ridged keeps a copy, which it makes when it
  * starts by asking each of them, and again whenever a connection was lost. So ridged may be killed

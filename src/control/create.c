@@ -16,9 +16,10 @@
 
 static const char *const create_members[] = { "type", "name", NULL };
 
+/* An exported PF has room for dynamic functions, how many more it knows best. */
 static bool pf_full(const struct pf *pf)
 {
-	return pf->nfunctions >= pf->max_vfs;
+	return !pf->exported && pf->nfunctions >= pf->max_vfs;
 }
 
 static int pf_make(struct control *ctl, const char *type, struct pf **pf, struct error *e)
@@ -53,7 +54,7 @@ static int pf_any(struct control *ctl, const char *type, struct pf **out, struct
 	struct pf *pf, *first = NULL;
 
 	list_for_each (pf, &ctl->pfs, node) {
-		if (strcmp(pf->type, type) != 0 || pf->phase == PF_STOPPING)
+		if (strcmp(pf->type, type) != 0 || pf->phase == PF_STOPPING || pf->exported)
 			continue;
 		if (!pf_full(pf) && !pf->unresponsive && !pf_usable(pf, e)) {
 			*out = pf;

@@ -170,8 +170,9 @@ static const char *message_take(struct ipc_link *link, const char *data, size_t 
 	if (header.magic != IPC_MAGIC || header.version != IPC_VERSION || header.length != len ||
 	    header.error > 0)
 		return "a message that makes no sense";
-	if (header.type == IPC_EVENT && !(header.flags & IPC_REPLY))
-		return link->event(link, data + sizeof(header), len - sizeof(header));
+	if ((header.type == IPC_EVENT || header.type == IPC_PF_EVENT) &&
+	    !(header.flags & IPC_REPLY))
+		return link->event(link, header.type, data + sizeof(header), len - sizeof(header));
 	if (!(header.flags & IPC_REPLY))
 		return "a message that is no reply";
 	request = request_find(link, &header);

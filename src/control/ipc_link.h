@@ -65,8 +65,8 @@ struct ipc_link {
 	struct list unsent;   /* for want of room in the socket */
 	/* A message came in. */
 	void (*heard)(struct ipc_link *link);
-	/* A message that is no reply: an IPC_EVENT. Returns NULL, or what is wrong with it. */
-	const char *(*event)(struct ipc_link *link, const void *body, size_t len);
+	/* A message that is no reply: an event. Returns NULL, or what is wrong with it. */
+	const char *(*event)(struct ipc_link *link, uint16_t type, const void *body, size_t len);
 	/* A deadline passed. */
 	void (*late)(struct ipc_link *link);
 	/*

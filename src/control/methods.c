@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "control/export.h"
 #include "control/functions.h"
 #include "control/pf_process.h"
 #include "control/queries.h"
@@ -79,6 +80,11 @@ static void pf_remove(struct control *ctl, struct jsonrpc_call *call, struct jso
 	} else if (pf->nfunctions) {
 		error_set(&e, EBUSY, "it has %u function%s; destroy %s first", pf->nfunctions,
 			  pf->nfunctions == 1 ? "" : "s", pf->nfunctions == 1 ? "it" : "them");
+	} else if (pf->peer_pid) {
+		error_set(&e, EBUSY,
+			  "a VMM (pid %d) is using it; stop the VMM, or unexport it "
+			  "with --force first",
+			  (int)pf->peer_pid);
 	} else if (!pf_usable(pf, &e)) {
 		log_info("%s (%s)", what, call->who);
 		pf->remove_call = call;
@@ -141,6 +147,8 @@ static const struct method methods[] = {
 	{ "pf.add", pf_add },
 	{ "pf.list", queries_pf_list },
 	{ "pf.remove", pf_remove },
+	{ "pf.export", pf_export },
+	{ "pf.unexport", pf_unexport },
 	{ "system.info", system_info },
 	{ "system.shutdown", system_shutdown },
 #ifdef RIDGE_FAULTS

@@ -62,9 +62,18 @@ static const struct param pf_keys[PF_KEYS] = {
 	[PF_UPLINK] = KEY("uplink", TAP, .type = "net"),
 };
 
+static const struct param export_keys[EXPORT_KEYS] = {
+	[EXPORT_NAME] = KEY("name", OBJECT, .flags = PARAM_REQUIRED),
+	[EXPORT_OWNER] = KEY("owner", ACCOUNT),
+	[EXPORT_GROUP] = KEY("group", ACCOUNT),
+	[EXPORT_MODE] = KEY("mode", MODE, .unset = "0600"),
+};
+
 const struct param_set params_function = { "a function", FUNCTION_KEYS, FUNCTION_TYPE,
 					   FUNCTION_DRIVER, function_keys };
 const struct param_set params_pf = { "a PF", PF_KEYS, PF_TYPE, PF_KEYS, pf_keys };
+const struct param_set params_export = { "an export", EXPORT_KEYS, EXPORT_KEYS, EXPORT_KEYS,
+					 export_keys };
 
 int params_set(struct params *p, unsigned key, const char *text)
 {

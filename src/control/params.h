@@ -55,11 +55,21 @@ enum pf_key {
 	PF_KEYS,
 };
 
+/* Keys of pf.export. */
+enum export_key {
+	EXPORT_NAME,
+	EXPORT_OWNER,
+	EXPORT_GROUP,
+	EXPORT_MODE,
+	EXPORT_KEYS,
+};
+
 #define PARAMS_MAX FUNCTION_KEYS
 
 struct param_set;
 extern const struct param_set params_function;
 extern const struct param_set params_pf;
+extern const struct param_set params_export;
 
 struct params {
 	const struct param_set *set;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "control/creation.h"
 #include "control/events.h"
+#include "control/export.h"
 #include "control/inventory.h"
 #include "control/net.h"
 #include "control/runtime.h"
@@ -120,6 +121,7 @@ static void pf_gone(struct pf *pf, const char *how)
 	ipc_link_close(&pf->link, e.text);
 	inventory_end(pf);
 	unlink(pf->path);
+	export_remove(pf);
 	snprintf(what, sizeof(what), "pf add %s", pf->name);
 	if (remove_call) {
 		struct json_object *result = json_object_new_object();
@@ -267,8 +269,17 @@ static void link_heard(struct ipc_link *link)
 	pf->unresponsive = false;
 }
 
-static const char *link_event(struct ipc_link *link, const void *body, size_t len)
+static const char *link_event(struct ipc_link *link, uint16_t type, const void *body, size_t len)
 {
+	struct pf *pf = container_of(link, struct pf, link);
+	struct ipc_pf_info info;
+
+	if (type == IPC_PF_EVENT) {
+		if (len != sizeof(info))
+			return "an event that makes no sense";
+		memcpy(&info, body, sizeof(info));
+		return pf_update(pf, &info) ? "an event that makes no sense" : NULL;
+	}
 	return events_take(container_of(link, struct pf, link), body, len);
 }
 
@@ -351,6 +362,7 @@ int pf_update(struct pf *pf, const struct ipc_pf_info *info)
 	pf->rid = info->rid;
 	for (unsigned i = 0; i < 2; i++)
 		pf->admin_commands[i] = info->admin_commands[i];
+	export_update(pf, info);
 	return 0;
 }
 

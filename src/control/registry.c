@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "control/creation.h"
 #include "control/events.h"
+#include "control/export.h"
 
 struct pf *registry_pf(struct control *ctl, const char *name)
 {
@@ -219,7 +220,7 @@ struct json_object *function_brief_json(const struct function *fn)
 	json_object_object_add(o, "type",
 			       json_object_new_string(params_text(&fn->params, FUNCTION_TYPE)));
 	json_object_object_add(o, "rid", rid_json(fn->rid));
-	json_object_object_add(o, "slot", json_object_new_int64(fn->slot));
+	json_object_object_add(o, "slot", fn->slot ? json_object_new_int64(fn->slot) : NULL);
 	json_object_object_add(o, "pf", json_object_new_string(fn->pf->name));
 	json_object_object_add(o, "pid", json_object_new_int(fn->pf->pid));
 	json_object_object_add(o, "driver",
@@ -310,6 +311,10 @@ struct json_object *pf_json(const struct pf *pf)
 	json_object_object_add(o, "state", json_object_new_string(pf_state(pf)));
 	json_object_object_add(o, "functions", json_object_new_int64(pf->nfunctions));
 	json_object_object_add(o, "max_vfs", json_object_new_int64(pf->max_vfs));
+	json_object_object_add(o, "exported", json_object_new_boolean(pf->exported));
+	json_object_object_add(o, "socket", string_or_null(export_socket(pf)));
+	json_object_object_add(o, "peer_pid",
+			       pf->peer_pid ? json_object_new_int(pf->peer_pid) : NULL);
 	json_object_object_add(o, "admin_commands", commands_json(pf));
 	return o;
 }

@@ -39,7 +39,13 @@ struct pf {
 	uint32_t max_vfs;
 	uint16_t rid;
 	uint64_t admin_commands[2];
-	uint64_t batch;                   /* the last whose end its process was told */
+	uint64_t batch; /* the last whose end its process was told */
+	/* export.h */
+	bool exporting; /* a request for it is under way */
+	bool exported;
+	pid_t peer_pid; /* of the VMM that has it, or 0 */
+	char export_path[SOCKET_PATH_MAX]; /* empty: there is no socket */
+	struct counters counters;
 	struct jsonrpc_call *add_call;    /* pf.add that waits for the first reply */
 	struct jsonrpc_call *remove_call; /* pf.remove that waits for the exit */
 	char why[ERROR_TEXT_MAX];         /* why it is being ended by us, or empty */

@@ -112,6 +112,21 @@ static void leftover(void *arg, const char *name)
 	unlink(path);
 }
 
+static void leftover_export(void *arg, const char *name)
+{
+	struct control *ctl = arg;
+	struct pf *pf = registry_pf(ctl, name);
+	char path[SOCKET_PATH_MAX];
+	struct error e;
+
+	if ((pf && pf->exported) ||
+	    runtime_socket(ctl->runtime_dir, "exports", name, path, sizeof(path), &e) ||
+	    socket_listening(path))
+		return;
+	log_warn("%s: no exported PF has this socket; removing it", path);
+	unlink(path);
+}
+
 static void daemon_ready(struct daemon *d)
 {
 	unsigned npfs = 0, nfunctions = 0;
@@ -125,6 +140,7 @@ static void daemon_ready(struct daemon *d)
 		nfunctions += pf->nfunctions;
 	}
 	runtime_each(d->ctl.runtime_dir, "functions", leftover, &d->ctl);
+	runtime_each(d->ctl.runtime_dir, "exports", leftover_export, &d->ctl);
 	if (heard)
 		journal_clear(d->ctl.runtime_dir);
 	if (server_start(d->ctl.server)) {

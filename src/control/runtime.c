@@ -115,6 +115,11 @@ char *runtime_open(const char *dir, int *lock, struct error *e)
 		free(sub);
 		goto fail;
 	}
+	snprintf(strrchr(sub, '/'), sizeof("/exports"), "/exports");
+	if (dir_make(sub, 0711, true, e)) {
+		free(sub);
+		goto fail;
+	}
 	snprintf(strrchr(sub, '/'), 4, "/pf");
 	if (dir_make(sub, 0700, true, e)) {
 		free(sub);
@@ -135,6 +140,7 @@ void runtime_close(const char *dir)
 	if (fd < 0)
 		return;
 	unlinkat(fd, "functions", AT_REMOVEDIR);
+	unlinkat(fd, "exports", AT_REMOVEDIR);
 	unlinkat(fd, "pf", AT_REMOVEDIR);
 	close(fd);
 }

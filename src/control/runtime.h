@@ -7,6 +7,7 @@
  *   ridged.lock        0600  one ridged per directory
  *   mac-seed           0600  what made-up MAC addresses are derived from
  *   functions/NAME.sock      0711: vfio-user sockets, each with the access asked for
+ *   exports/NAME.sock        0711: the same of exported PFs
  *   pf/NAME.sock             0700: control sockets of PF processes
  */
 #ifndef RIDGE_CONTROL_RUNTIME_H

@@ -13,7 +13,7 @@ import pytest
 from control import BUILD, ROOT, Daemon, wait_until
 
 VERBS = ("create", "destroy", "list", "show", "bind", "set", "stats", "monitor", "pf add", "pf list",
-         "pf remove", "qemu-args", "host adopt", "host release", "shutdown")
+         "pf remove", "export", "unexport", "qemu-args", "host adopt", "host release", "shutdown")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,8 @@ def test_each_failed_destruction_has_a_line(daemon):
     ["list", "-x"], ["--runtime-dir"],
     # What comes later is not there yet.
     ["set"], ["set", "a"], ["set", "a", "b"], ["set", "a", "link=up", "link=up"], ["monitor", "x"],
-    ["export", "p"], ["migrate", "a", "--to", "p"], ["save", "a", "f"],
+    ["export"], ["unexport"], ["export", "p", "mode"], ["export", "p", "--force"],
+    ["migrate", "a", "--to", "p"], ["save", "a", "f"],
     ["restore", "a", "f"],
     ["host"], ["host", "adopt"], ["host", "adopt", "00:01.0"], ["host", "adopt", "r", "d"],
     ["host", "adopt", "00:01.0", "00:20.0", "vfio-pci"], ["host", "release"],
@@ -171,7 +172,7 @@ def test_help(daemon):
         help_text = daemon.ridge("help", *words)
         assert help_text.startswith(f"usage: ridge {verb}")
         assert help_text == daemon.ridge(*words, "--help")
-    for later in ("export", "migrate", "save", "restore", "debug"):
+    for later in ("migrate", "save", "restore", "debug"):
         assert f"ridge {later}" not in text
     assert all(len(line) <= 100 for line in text.splitlines())
     assert daemon.ridge("--version").startswith("ridge ")

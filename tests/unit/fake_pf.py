@@ -57,6 +57,7 @@ class FakePf:
         self.later = []  # (time, function)
         self.ridged = os.getppid()
         self.listener = socket.socket(fileno=fd)
+        self.export = None
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
 
@@ -131,7 +132,7 @@ class FakePf:
         return ipc.ipc_pf_info(
             name=self.name.encode(), type=self.type.encode(), pid=os.getpid(), rid=0x0100,
             total_vfs=self.total_vfs, functions=len(self.functions), admin_commands=(5, 7),
-            spec=self.spec.encode())
+            exported=self.export is not None, spec=self.spec.encode())
 
     def info(self, f):
         info = ipc.ipc_function_info(
@@ -182,6 +183,13 @@ class FakePf:
             os._exit(0)
         if kind == ipc.IPC_FAULT:
             return answer()
+        if kind == ipc.IPC_PF_EXPORT:
+            self.export = fds.pop(0)
+            return answer(self.pf_info())
+        if kind == ipc.IPC_PF_UNEXPORT:
+            os.close(self.export)
+            self.export = None
+            return answer(self.pf_info())
         if kind == ipc.IPC_BATCH_COMMIT:
             return self.commit(ipc.ipc_batch.from_buffer_copy(body).batch, answer)
         name = ipc.ipc_function_name.from_buffer_copy(body).name.decode()
