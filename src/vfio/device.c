@@ -144,9 +144,10 @@ int vfio_device_irq_info(struct vfio_device *vdev, uint32_t index, struct vfio_i
 	info->count = vfio_irqs_count(vdev, index);
 	if (!info->count)
 		return 0;
-	info->flags = VFIO_IRQ_INFO_EVENTFD;
+	/* Vectors may be bound in any order and one by one: not NORESIZE. */
+	info->flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE;
 	if (index == VFIO_PCI_INTX_IRQ_INDEX)
-		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+		info->flags |= VFIO_IRQ_INFO_AUTOMASKED;
 	return 0;
 }
 

@@ -14,7 +14,6 @@
 #include "vfio/vfio.h"
 
 #define VFIO_BARS        6
-#define VFIO_MSIX_MAX    72
 #define VFIO_CONFIG_SIZE 4096
 
 /* A write that means nothing but that a queue has work, so that an eventfd can stand for it. */
@@ -88,8 +87,7 @@ struct vfio_device {
 	uint16_t msix_bound;
 	bool msix_used; /* the user set it up, with or without eventfds */
 	int intx_fd;
-	int intx_unmask_fd;
-	struct loop_fd intx_unmask;
+	struct list irq_watches; /* irq_watch.c */
 
 	struct vfio_io_fds *io_fds; /* io_fds.c: NULL until the user asks for them */
 

@@ -20,8 +20,17 @@ void vfio_irqs_update(struct vfio_device *vdev);
 /* After a reset the function knows nothing of its vectors. */
 void vfio_irqs_rebind(struct vfio_device *vdev);
 uint32_t vfio_irqs_count(const struct vfio_device *vdev, uint32_t index);
+/* Masks or unmasks one interrupt, which exists. */
+void vfio_irqs_mask(struct vfio_device *vdev, uint32_t index, uint32_t which, bool mask);
 /* The line or its mask may have changed: tell the user if it is up. */
 void vfio_intx_update(struct vfio_device *vdev);
+
+/* irq_watch.c: eventfds whose signals mask (or unmask) an interrupt. */
+
+/* Takes fd over (-1: no watch, which cannot fail). 0 or a negative errno. */
+int vfio_irq_watch(struct vfio_device *vdev, uint32_t index, uint32_t which, bool mask, int fd);
+/* None of this index any more. */
+void vfio_irq_watch_none(struct vfio_device *vdev, uint32_t index);
 
 /* io_fds.c */
 

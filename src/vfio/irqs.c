@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,8 +17,7 @@ void vfio_irqs_init(struct vfio_device *vdev)
 	for (size_t i = 0; i < VFIO_MSIX_MAX; i++)
 		vdev->msix_fd[i] = -1;
 	vdev->intx_fd = -1;
-	vdev->intx_unmask_fd = -1;
-	vdev->intx_unmask.fd = -1;
+	list_init(&vdev->irq_watches);
 }
 
 uint32_t vfio_irqs_count(const struct vfio_device *vdev, uint32_t index)
@@ -60,15 +60,29 @@ void vfio_irqs_update(struct vfio_device *vdev)
 				  vdev->msix_used || vdev->intx_fd >= 0 || vfio_msix_enabled(vdev));
 }
 
+static bool vector_masked(const struct vfio_device *vdev, uint32_t vector)
+{
+	return vdev->state->msix_masked[vector / 64] & 1ull << (vector % 64);
+}
+
+/* The function keeps what it would send to a vector that goes nowhere, until it goes somewhere. */
+static void route_vector(struct vfio_device *vdev, uint16_t vector)
+{
+	vdev->pa->ops->irq_bind(vdev->pa, vector,
+				vector_masked(vdev, vector) ? -1 : vdev->msix_fd[vector]);
+}
+
 static void bind_vector(struct vfio_device *vdev, uint16_t vector, int fd)
 {
-	if (vdev->msix_fd[vector] >= 0)
+	int old = vdev->msix_fd[vector];
+
+	if (old >= 0)
 		vdev->msix_bound--;
 	if (fd >= 0)
 		vdev->msix_bound++;
-	vdev->pa->ops->irq_bind(vdev->pa, vector, fd);
-	fd_close(&vdev->msix_fd[vector]);
 	vdev->msix_fd[vector] = fd;
+	route_vector(vdev, vector);
+	fd_close(&old);
 }
 
 void vfio_irqs_rebind(struct vfio_device *vdev)
@@ -76,7 +90,7 @@ void vfio_irqs_rebind(struct vfio_device *vdev)
 	vfio_irqs_update(vdev);
 	for (uint16_t v = 0; vdev->msix_bound && v < vdev->msix_vectors; v++)
 		if (vdev->msix_fd[v] >= 0)
-			vdev->pa->ops->irq_bind(vdev->pa, v, vdev->msix_fd[v]);
+			route_vector(vdev, v);
 	if (vdev->intx_fd >= 0 && vdev->ops->intx_changed)
 		vdev->ops->intx_changed(vdev, true);
 }
@@ -98,31 +112,22 @@ void vfio_intx_set(struct vfio_device *vdev, bool level)
 	vfio_intx_update(vdev);
 }
 
-static void intx_unmask(struct vfio_device *vdev)
+void vfio_irqs_mask(struct vfio_device *vdev, uint32_t index, uint32_t which, bool mask)
 {
-	vdev->state->intx_masked = 0;
-	vfio_intx_update(vdev);
-}
+	uint64_t bit = 1ull << (which % 64);
 
-static void on_unmask_event(struct loop_fd *lfd, uint32_t events)
-{
-	struct vfio_device *vdev = container_of(lfd, struct vfio_device, intx_unmask);
-	uint64_t count;
-
-	(void)events;
-	if (read(vdev->intx_unmask_fd, &count, sizeof(count)) > 0)
-		intx_unmask(vdev);
+	if (index == VFIO_PCI_INTX_IRQ_INDEX) {
+		vdev->state->intx_masked = mask;
+		vfio_intx_update(vdev);
+		return;
+	}
+	if (mask)
+		vdev->state->msix_masked[which / 64] |= bit;
 	else
-		loop_fd_del(vdev->loop, lfd); /* not an eventfd, or blocking: of no use */
-}
-
-static void set_unmask_fd(struct vfio_device *vdev, int fd)
-{
-	loop_fd_del(vdev->loop, &vdev->intx_unmask);
-	fd_close(&vdev->intx_unmask_fd);
-	vdev->intx_unmask_fd = fd;
-	if (fd >= 0)
-		loop_fd_add(vdev->loop, &vdev->intx_unmask, fd, EPOLLIN, on_unmask_event);
+		vdev->state->msix_masked[which / 64] &= ~bit;
+	/* While INTx is made of vectors these are the driver's. */
+	if (vdev->intx_fd < 0)
+		route_vector(vdev, (uint16_t)which);
 }
 
 static void set_intx_fd(struct vfio_device *vdev, int fd)
@@ -133,7 +138,7 @@ static void set_intx_fd(struct vfio_device *vdev, int fd)
 	vdev->intx_fd = fd;
 	vdev->state->intx_masked = 0;
 	if (!is)
-		set_unmask_fd(vdev, -1);
+		vfio_irq_watch_none(vdev, VFIO_PCI_INTX_IRQ_INDEX);
 	vfio_irqs_update(vdev);
 	if (was != is && vdev->ops->intx_changed)
 		vdev->ops->intx_changed(vdev, is);
@@ -145,6 +150,8 @@ static void disable_msix(struct vfio_device *vdev)
 	for (uint16_t v = 0; vdev->msix_bound && v < vdev->msix_vectors; v++)
 		if (vdev->msix_fd[v] >= 0)
 			bind_vector(vdev, v, -1);
+	memset(vdev->state->msix_masked, 0, sizeof(vdev->state->msix_masked));
+	vfio_irq_watch_none(vdev, VFIO_PCI_MSIX_IRQ_INDEX);
 	vdev->msix_used = false;
 	vfio_irqs_update(vdev);
 }
@@ -173,10 +180,28 @@ static void trigger(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 	}
 }
 
+/* MASK and UNMASK: now, or whenever an eventfd is signalled. */
+static int set_masks(struct vfio_device *vdev, const struct vfio_irqs *irqs)
+{
+	bool mask = irqs->flags & VFIO_IRQ_SET_ACTION_MASK;
+	int err = irqs->count ? 0 : -EINVAL;
+
+	for (uint32_t i = 0; !err && i < irqs->count; i++) {
+		uint32_t which = irqs->start + i;
+
+		if (irqs->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+			err = vfio_irq_watch(vdev, irqs->index, which, mask,
+					     irqs->nfds ? fd_take(&irqs->fds[i]) : -1);
+		else if (wants(irqs, i))
+			vfio_irqs_mask(vdev, irqs->index, which, mask);
+		for (uint32_t j = 0; err && j < i; j++)
+			vfio_irq_watch(vdev, irqs->index, irqs->start + j, mask, -1);
+	}
+	return err;
+}
+
 static int set_msix(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 {
-	if (!(irqs->flags & VFIO_IRQ_SET_ACTION_TRIGGER))
-		return -EINVAL; /* not maskable one by one */
 	if (!irqs->count) {
 		disable_msix(vdev);
 		return 0;
@@ -199,34 +224,15 @@ static int set_intx(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 {
 	bool eventfd = irqs->flags & VFIO_IRQ_SET_DATA_EVENTFD;
 
-	switch (irqs->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) {
-	case VFIO_IRQ_SET_ACTION_TRIGGER:
-		if (eventfd && vdev->msix_used && irqs->nfds)
-			return -EINVAL;
-		if (!irqs->count || (eventfd && !irqs->nfds))
-			set_intx_fd(vdev, -1);
-		else if (eventfd)
-			set_intx_fd(vdev, fd_take(&irqs->fds[0]));
-		else
-			trigger(vdev, irqs);
-		return 0;
-	case VFIO_IRQ_SET_ACTION_MASK:
-		if (eventfd || !irqs->count)
-			return -EINVAL;
-		if (wants(irqs, 0))
-			vdev->state->intx_masked = 1;
-		return 0;
-	case VFIO_IRQ_SET_ACTION_UNMASK:
-		if (!irqs->count)
-			return -EINVAL;
-		if (eventfd)
-			set_unmask_fd(vdev, irqs->nfds ? fd_take(&irqs->fds[0]) : -1);
-		else if (wants(irqs, 0))
-			intx_unmask(vdev);
-		return 0;
-	default:
+	if (eventfd && vdev->msix_used && irqs->nfds)
 		return -EINVAL;
-	}
+	if (!irqs->count || (eventfd && !irqs->nfds))
+		set_intx_fd(vdev, -1);
+	else if (eventfd)
+		set_intx_fd(vdev, fd_take(&irqs->fds[0]));
+	else
+		trigger(vdev, irqs);
+	return 0;
 }
 
 int vfio_device_set_irqs(struct vfio_device *vdev, const struct vfio_irqs *irqs)
@@ -248,6 +254,8 @@ int vfio_device_set_irqs(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 	for (size_t i = 0; i < irqs->nfds; i++)
 		if (!usable(irqs->fds[i]))
 			return -EINVAL;
+	if (have && action != VFIO_IRQ_SET_ACTION_TRIGGER)
+		return set_masks(vdev, irqs);
 	switch (irqs->index) {
 	case VFIO_PCI_INTX_IRQ_INDEX:
 		return set_intx(vdev, irqs);

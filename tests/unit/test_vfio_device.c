@@ -236,8 +236,11 @@ static void test_set_irqs_refuses_what_makes_no_sense(void **state)
 		{ EVENTFD | TRIGGER, MSIX, 0, 2, 1 },
 		{ EVENTFD | TRIGGER, MSIX, 0, 1, 2 },
 		{ NONE | TRIGGER, MSIX, 0, 1, 1 },
-		{ NONE | MASK, MSIX, 0, 1, 0 },
-		{ NONE | UNMASK, MSIX, 0, 1, 0 },
+		{ NONE | MASK, MSIX, 0, 0, 0 },
+		{ NONE | UNMASK, MSIX, 1, 2, 0 },
+		{ EVENTFD | MASK, MSIX, 0, 2, 1 },
+		{ NONE | MASK, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, 0 },
+		{ NONE | UNMASK, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, 0 },
 		{ EVENTFD | TRIGGER, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, 1 }, /* there is none */
 		{ EVENTFD | TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, 1 },
 		{ EVENTFD | TRIGGER, VFIO_PCI_ERR_IRQ_INDEX, 0, 1, 1 },
@@ -294,6 +297,105 @@ static void test_vectors_go_to_their_eventfds(void **state)
 	assert_true(pci_function_msix_enabled(&f->u->member->vf.fn));
 	assert_int_equal(user_set_none(f->u, MSIX, TRIGGER, 0), 0);
 	assert_false(pci_function_msix_enabled(&f->u->member->vf.fn));
+}
+
+static uint64_t interrupts(struct fixture *f, int i)
+{
+	machine_settle(f->h->m);
+	return event_count(f->event[i]);
+}
+
+/* What a masked vector would send is sent once it is unmasked, and not before. */
+static void test_vectors_are_masked_one_by_one(void **state)
+{
+	struct fixture *f = *state;
+	struct vfio_irq_info irq;
+
+	assert_int_equal(vfio_device_irq_info(f->u->vdev, MSIX, &irq), 0);
+	assert_int_equal(irq.flags, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE);
+	assert_int_equal(user_set_eventfds(f->u, MSIX, TRIGGER, f->event, 2), 0);
+	start(f->u, &f->ring);
+	assert_int_equal(user_set_none(f->u, MSIX, VFIO_IRQ_SET_ACTION_MASK, 1), 0);
+	for (int i = 0; i < 3; i++)
+		read_one(f->u, &f->ring, f->page);
+	assert_int_equal(interrupts(f, 0), 0);
+	/* The other one is not: nor is it touched by what is done to this one. */
+	reg(f->u, 26, 2, 1);
+	read_one(f->u, &f->ring, f->page);
+	assert_int_equal(interrupts(f, 1), 1);
+	assert_int_equal(interrupts(f, 0), 0);
+	assert_int_equal(user_set_none(f->u, MSIX, VFIO_IRQ_SET_ACTION_UNMASK, 1), 0);
+	assert_int_equal(interrupts(f, 0), 1);
+	assert_int_equal(interrupts(f, 1), 0);
+	reg(f->u, 26, 2, 0);
+	read_one(f->u, &f->ring, f->page);
+	assert_int_equal(interrupts(f, 0), 1);
+
+	/* A mask outlives a reset, and another eventfd; its user may fire the one that is there. */
+	assert_int_equal(user_set_none(f->u, MSIX, VFIO_IRQ_SET_ACTION_MASK, 2), 0);
+	assert_int_equal(vfio_device_reset(f->u->vdev, &f->u->wait), 0);
+	assert_int_equal(user_set_eventfds(f->u, MSIX, TRIGGER, &f->event[1], 1), 0);
+	start(f->u, &f->ring);
+	read_one(f->u, &f->ring, f->page);
+	assert_int_equal(interrupts(f, 1), 0);
+	assert_int_equal(user_set_none(f->u, MSIX, TRIGGER, 1), 0);
+	assert_int_equal(interrupts(f, 1), 1);
+	assert_int_equal(user_set_none(f->u, MSIX, VFIO_IRQ_SET_ACTION_UNMASK, 2), 0);
+	assert_int_equal(interrupts(f, 1), 1);
+
+	/* Disabling the index, and a new user, begin without masks. */
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(user_set_none(f->u, MSIX, VFIO_IRQ_SET_ACTION_MASK, 2), 0);
+		if (again) {
+			user_close(f->u);
+			user_open(f->u);
+		} else {
+			assert_int_equal(user_set_none(f->u, MSIX, TRIGGER, 0), 0);
+			assert_int_equal(vfio_device_reset(f->u->vdev, &f->u->wait), 0);
+		}
+		assert_int_equal(user_set_eventfds(f->u, MSIX, TRIGGER, f->event, 2), 0);
+		start(f->u, &f->ring);
+		read_one(f->u, &f->ring, f->page);
+		assert_int_equal(interrupts(f, 0), 1);
+	}
+}
+
+/* A signal on an eventfd that was given for it masks, or unmasks. */
+static void test_masks_by_eventfd(void **state)
+{
+	struct fixture *f = *state;
+	int mask = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int unmask = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const uint32_t on = VFIO_IRQ_SET_ACTION_MASK, off = VFIO_IRQ_SET_ACTION_UNMASK;
+
+	assert_int_equal(user_set_eventfds(f->u, MSIX, TRIGGER, f->event, 2), 0);
+	/* One replaces the other. */
+	assert_int_equal(user_set_eventfds(f->u, MSIX, on, &unmask, 1), 0);
+	assert_int_equal(user_set_eventfds(f->u, MSIX, on, &mask, 1), 0);
+	assert_int_equal(user_set_eventfds(f->u, MSIX, off, &unmask, 1), 0);
+	start(f->u, &f->ring);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(eventfd_write(mask, 3), 0);
+		machine_settle(f->h->m);
+		read_one(f->u, &f->ring, f->page);
+		assert_int_equal(interrupts(f, 0), 0);
+		assert_int_equal(eventfd_write(unmask, 1), 0);
+		assert_int_equal(interrupts(f, 0), 1);
+	}
+	/* Taken back, it is only an eventfd. */
+	assert_int_equal(set_irqs(f, VFIO_IRQ_SET_DATA_EVENTFD | on, MSIX, 0, 2, 0), 0);
+	assert_int_equal(eventfd_write(mask, 1), 0);
+	read_one(f->u, &f->ring, f->page);
+	assert_int_equal(interrupts(f, 0), 1);
+	assert_int_equal(event_count(mask), 1);
+	/* They go with the index. */
+	assert_int_equal(user_set_eventfds(f->u, MSIX, on, &mask, 1), 0);
+	assert_int_equal(user_set_none(f->u, MSIX, TRIGGER, 0), 0);
+	assert_int_equal(eventfd_write(mask, 1), 0);
+	machine_settle(f->h->m);
+	assert_int_equal(event_count(mask), 1);
+	close(mask);
+	close(unmask);
 }
 
 /* The user's eventfds stay bound over a reset, as in the kernel. */
@@ -583,6 +685,8 @@ int main(void)
 		TEST(test_accesses_are_inside_a_region),
 		TEST(test_a_bar_access_of_any_size),
 		TEST(test_set_irqs_refuses_what_makes_no_sense),
+		TEST(test_vectors_are_masked_one_by_one),
+		TEST(test_masks_by_eventfd),
 		TEST(test_only_eventfds_are_accepted_as_such),
 		TEST(test_vectors_go_to_their_eventfds),
 		TEST(test_vectors_stay_bound_over_a_reset),
