@@ -261,6 +261,15 @@ int iommu_unmap(struct iommu_space *s, uint64_t iova, uint64_t size, struct iomm
 	return -EINPROGRESS;
 }
 
+int iommu_last(const struct iommu_space *s, uint64_t *iova, uint64_t *size)
+{
+	if (!s->nmaps)
+		return -ENOENT;
+	*iova = s->maps[s->nmaps - 1]->iova;
+	*size = s->maps[s->nmaps - 1]->size;
+	return 0;
+}
+
 void iommu_unmap_all(struct iommu_space *s)
 {
 	space_changed(s);

@@ -98,6 +98,8 @@ int iommu_map(struct iommu_space *space, uint64_t iova, uint64_t size, int fd, u
  * finished; the bounds stay taken.
  */
 int iommu_unmap(struct iommu_space *space, uint64_t iova, uint64_t size, struct iommu_wait *wait);
+/* The bounds of the last map in the space, -ENOENT if it has none: to unmap all, one by one. */
+int iommu_last(const struct iommu_space *space, uint64_t *iova, uint64_t *size);
 /* Unmaps everything, now: of what is pinned only the memory stays until it is not. */
 void iommu_unmap_all(struct iommu_space *space);
 /* Forgets the wait of an unmap that is in progress. */

@@ -41,11 +41,13 @@ struct pci_access_ops {
 	/* Function level reset. 0 when done, or -EINPROGRESS and reset->done(): it waits for DMA.
 	 */
 	int (*reset)(struct pci_access *pa, struct pci_reset *reset);
-	/* As iommu_map() and iommu_unmap() on the address space of (this RID, pasid). */
+	/* As iommu_map(), iommu_unmap() and iommu_last() on the address space of (this RID, pasid).
+	 */
 	int (*dma_map)(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,
 		       uint64_t offset, int prot);
 	int (*dma_unmap)(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size,
 			 struct iommu_wait *wait);
+	int (*dma_last)(struct pci_access *pa, uint32_t pasid, uint64_t *iova, uint64_t *size);
 	void (*dma_unmap_all)(struct pci_access *pa);
 	/* Why DMA of this function was refused last, or NULL. A static string. */
 	const char *(*dma_fault)(struct pci_access *pa);

@@ -97,6 +97,11 @@ static int root_dma_unmap(struct pci_access *pa, uint32_t pasid, uint64_t iova, 
 	return iommu_unmap(port_of(pa)->space, iova, size, wait);
 }
 
+static int root_dma_last(struct pci_access *pa, uint32_t pasid, uint64_t *iova, uint64_t *size)
+{
+	return pasid == IOMMU_NO_PASID ? iommu_last(port_of(pa)->space, iova, size) : -ENOENT;
+}
+
 static void root_dma_unmap_all(struct pci_access *pa)
 {
 	iommu_unmap_all(port_of(pa)->space);
@@ -149,6 +154,7 @@ static const struct pci_access_ops root_access_ops = {
 	.reset = root_reset,
 	.dma_map = root_dma_map,
 	.dma_unmap = root_dma_unmap,
+	.dma_last = root_dma_last,
 	.dma_unmap_all = root_dma_unmap_all,
 	.dma_fault = root_dma_fault,
 	.irq_bind = root_irq_bind,

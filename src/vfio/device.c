@@ -210,14 +210,28 @@ int vfio_device_dma_map(struct vfio_device *vdev, uint64_t iova, uint64_t size, 
 	return vdev->pa->ops->dma_map(vdev->pa, IOMMU_NO_PASID, iova, size, fd, offset, prot);
 }
 
+/* One at a time: what is pinned may have to be waited for. */
+static int unmap_rest(struct vfio_device *vdev)
+{
+	uint64_t iova, size;
+	int err = 0;
+
+	while (!err && !vdev->pa->ops->dma_last(vdev->pa, IOMMU_NO_PASID, &iova, &size))
+		err = vdev->pa->ops->dma_unmap(vdev->pa, IOMMU_NO_PASID, iova, size, &vdev->unmap);
+	return err;
+}
+
 static void unmap_done(struct iommu_wait *unmap)
 {
 	struct vfio_device *vdev = container_of(unmap, struct vfio_device, unmap);
 	struct vfio_wait *wait = vdev->unmap_wait;
+	int err = vdev->unmap_all ? unmap_rest(vdev) : 0;
 
+	if (err == -EINPROGRESS)
+		return;
 	vdev->unmap_wait = NULL;
 	if (wait)
-		wait->done(wait, 0);
+		wait->done(wait, err);
 }
 
 int vfio_device_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t size,
@@ -225,5 +239,23 @@ int vfio_device_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t size
 {
 	vdev->unmap.done = unmap_done;
 	vdev->unmap_wait = wait;
+	vdev->unmap_all = false;
 	return vdev->pa->ops->dma_unmap(vdev->pa, IOMMU_NO_PASID, iova, size, &vdev->unmap);
+}
+
+int vfio_device_dma_unmap_all(struct vfio_device *vdev, struct vfio_wait *wait)
+{
+	vdev->unmap.done = unmap_done;
+	vdev->unmap_wait = wait;
+	vdev->unmap_all = true;
+	return unmap_rest(vdev);
+}
+
+/* Those that vfio-user knows are all about migration and its dirty pages. */
+int vfio_device_feature_probe(struct vfio_device *vdev, uint16_t feature, uint32_t methods)
+{
+	(void)vdev;
+	(void)feature;
+	(void)methods;
+	return -ENOTTY;
 }

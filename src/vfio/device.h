@@ -98,6 +98,7 @@ struct vfio_device {
 	bool flr_of_access;         /* a guest wrote the FLR bit */
 	struct iommu_wait unmap;
 	struct vfio_wait *unmap_wait;
+	bool unmap_all; /* there is more to be unmapped */
 };
 
 /* Reads the function's capabilities and prepares the shadow. state is zeroed memory. 0 or -errno.

@@ -123,5 +123,13 @@ int vfio_device_dma_map(struct vfio_device *vdev, uint64_t iova, uint64_t size, 
  */
 int vfio_device_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t size,
 			  struct vfio_wait *wait);
+/* All mappings there are: 0 or -EINPROGRESS, as above. */
+int vfio_device_dma_unmap_all(struct vfio_device *vdev, struct vfio_wait *wait);
+
+/*
+ * Whether the function has a VFIO_DEVICE_FEATURE_* with these methods (VFIO_DEVICE_FEATURE_GET
+ * and/or _SET; 0: with any). 0, or -ENOTTY as the kernel has it.
+ */
+int vfio_device_feature_probe(struct vfio_device *vdev, uint16_t feature, uint32_t methods);
 
 #endif

@@ -81,9 +81,16 @@ static int decode_dma_unmap(struct message *m, struct vfio_user_request *req)
 	memcpy(&unmap, m->data, sizeof(unmap));
 	if (unmap.argsz < sizeof(unmap))
 		return invalid(m, "DMA_UNMAP: argsz is too small");
-	if (unmap.flags)
-		return invalid(m, "DMA_UNMAP: flags must be 0");
-	if (!range_ok(unmap.address, unmap.size))
+	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) {
+		m->why = "DMA_UNMAP reports no dirty pages";
+		return -ENOTSUP;
+	}
+	if (unmap.flags & ~VFIO_DMA_UNMAP_FLAG_ALL)
+		return invalid(m, "DMA_UNMAP: flags that do not exist");
+	req->unmap.all = unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL;
+	if (req->unmap.all && (unmap.address || unmap.size))
+		return invalid(m, "DMA_UNMAP of everything has no range");
+	if (!req->unmap.all && !range_ok(unmap.address, unmap.size))
 		return invalid(m, "DMA_UNMAP: the range is empty or wraps");
 	req->unmap.iova = unmap.address;
 	req->unmap.size = unmap.size;
@@ -156,6 +163,48 @@ static int decode_get_irq_info(struct message *m, struct vfio_user_request *req)
 	req->info.argsz = info.argsz;
 	req->info.index = info.index;
 	req->reply_max += (uint32_t)sizeof(info);
+	return 0;
+}
+
+static int decode_device_feature(struct message *m, struct vfio_user_request *req)
+{
+	const uint32_t methods = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+	struct vfio_user_device_feature f;
+
+	if (m->len < sizeof(f))
+		return invalid(m, "DEVICE_FEATURE is too short");
+	memcpy(&f, m->data, sizeof(f));
+	if (f.argsz < sizeof(f))
+		return invalid(m, "DEVICE_FEATURE: argsz is too small");
+	if (f.flags & ~(VFIO_DEVICE_FEATURE_MASK | methods | VFIO_DEVICE_FEATURE_PROBE))
+		return invalid(m, "DEVICE_FEATURE: flags that do not exist");
+	req->feature.index = (uint16_t)(f.flags & VFIO_DEVICE_FEATURE_MASK);
+	req->feature.methods = f.flags & methods;
+	req->feature.probe = f.flags & VFIO_DEVICE_FEATURE_PROBE;
+	if (!req->feature.probe && (!req->feature.methods || req->feature.methods == methods))
+		return invalid(m, "DEVICE_FEATURE: it must be GET, SET or PROBE");
+	req->feature.argsz = f.argsz;
+	req->feature.data = m->data + sizeof(f);
+	req->feature.len = (uint32_t)(m->len - sizeof(f));
+	return 0;
+}
+
+static int decode_mig_data(struct message *m, struct vfio_user_request *req)
+{
+	bool write = req->command == VFIO_USER_MIG_DATA_WRITE;
+	struct vfio_user_mig_data mig;
+
+	if (m->len < sizeof(mig))
+		return invalid(m, "migration data: the message is too short");
+	memcpy(&mig, m->data, sizeof(mig));
+	if (!mig.size || mig.size > VFIO_USER_MAX_XFER)
+		return invalid(m, "migration data: 0 or too many bytes");
+	if (m->len != sizeof(mig) + (write ? mig.size : 0))
+		return invalid(m, "migration data: it does not fit its size");
+	if (mig.argsz < sizeof(mig) + (write ? 0 : mig.size))
+		return invalid(m, "migration data: argsz is too small");
+	req->mig.size = mig.size;
+	req->mig.data = write ? m->data + sizeof(mig) : NULL;
 	return 0;
 }
 
@@ -283,6 +332,9 @@ static const struct {
 	[VFIO_USER_REGION_WRITE] = { decode_access, false },
 	[VFIO_USER_DEVICE_RESET] = { decode_reset, false },
 	[VFIO_USER_REGION_WRITE_MULTI] = { decode_write_multi, false },
+	[VFIO_USER_DEVICE_FEATURE] = { decode_device_feature, false },
+	[VFIO_USER_MIG_DATA_READ] = { decode_mig_data, false },
+	[VFIO_USER_MIG_DATA_WRITE] = { decode_mig_data, false },
 };
 
 int vfio_user_decode_frame(const uint8_t *buf, size_t len, size_t *size, const char **why)
@@ -348,6 +400,10 @@ int vfio_user_decode(const uint8_t *msg, size_t size, size_t nfds, struct vfio_u
 	if (h.flags & ~(VFIO_USER_FLAG_TYPE | VFIO_USER_FLAG_NO_REPLY)) {
 		*why = "a command with reserved flags";
 		return -EINVAL;
+	}
+	if (h.command == VFIO_USER_DMA_READ || h.command == VFIO_USER_DMA_WRITE) {
+		*why = "a command that only a server sends";
+		return -ENOTSUP;
 	}
 	if (h.command >= sizeof(commands) / sizeof(commands[0]) || !commands[h.command].decode) {
 		*why = "a command that is not supported";

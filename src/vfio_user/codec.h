@@ -81,7 +81,20 @@ struct vfio_user_request {
 		struct {
 			uint64_t iova;
 			uint64_t size;
+			bool all; /* iova and size are 0 */
 		} unmap;
+		struct {
+			uint16_t index;
+			bool probe;
+			uint32_t methods;    /* VFIO_DEVICE_FEATURE_GET, _SET; one unless probe */
+			uint32_t argsz;      /* at least the fixed part of the reply */
+			const uint8_t *data; /* into the message */
+			uint32_t len;
+		} feature;
+		struct {
+			uint32_t size;       /* 1..VFIO_USER_MAX_XFER */
+			const uint8_t *data; /* MIG_DATA_WRITE: into the message */
+		} mig;
 		struct {
 			uint32_t argsz; /* at least the fixed part of the reply */
 			uint32_t index; /* region or irq */

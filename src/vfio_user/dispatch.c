@@ -45,6 +45,7 @@ static void unmap_reply(struct connection *conn, const struct vfio_user_request 
 {
 	struct vfio_user_dma_unmap unmap = {
 		.argsz = sizeof(unmap),
+		.flags = req->unmap.all ? VFIO_DMA_UNMAP_FLAG_ALL : 0,
 		.address = req->unmap.iova,
 		.size = req->unmap.size,
 	};
@@ -334,6 +335,8 @@ static int do_wait(struct connection *conn, const struct vfio_user_request *req)
 	struct vfio_device *vdev = conn->srv->vdev;
 
 	conn->wait.done = wait_done;
+	if (req->command == VFIO_USER_DMA_UNMAP && req->unmap.all)
+		return vfio_device_dma_unmap_all(vdev, &conn->wait);
 	if (req->command == VFIO_USER_DMA_UNMAP)
 		return vfio_device_dma_unmap(vdev, req->unmap.iova, req->unmap.size, &conn->wait);
 	return vfio_device_reset(vdev, &conn->wait);
@@ -380,7 +383,10 @@ static int dispatch_command(struct connection *conn, const struct vfio_user_requ
 	case VFIO_USER_DEVICE_RESET:
 		err = start(conn, req);
 		return err == -EINPROGRESS || !connection_open(conn) ? err : reply(conn, req, err);
-	default:
+	case VFIO_USER_DEVICE_FEATURE:
+		return vfio_device_feature_probe(conn->srv->vdev, req->feature.index,
+						 req->feature.methods);
+	default: /* migration data, of a function that cannot be migrated */
 		return -ENOTSUP;
 	}
 }

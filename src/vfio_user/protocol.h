@@ -78,6 +78,18 @@ struct vfio_user_dma_unmap {
 	uint64_t size;
 } VFIO_USER_PACKED;
 
+struct vfio_user_device_feature {
+	uint32_t argsz;
+	uint32_t flags; /* VFIO_DEVICE_FEATURE_MASK: which; _GET, _SET, _PROBE */
+	uint8_t data[];
+} VFIO_USER_PACKED;
+
+struct vfio_user_mig_data {
+	uint32_t argsz;
+	uint32_t size;
+	uint8_t data[]; /* WRITE command, READ reply: size bytes */
+} VFIO_USER_PACKED;
+
 struct vfio_user_device_info {
 	uint32_t argsz;
 	uint32_t flags;
@@ -161,6 +173,8 @@ static_assert(sizeof(struct vfio_user_header) == 16, "vfio-user header");
 static_assert(sizeof(struct vfio_user_version) == 4, "VERSION");
 static_assert(sizeof(struct vfio_user_dma_map) == 32, "DMA_MAP");
 static_assert(sizeof(struct vfio_user_dma_unmap) == 24, "DMA_UNMAP");
+static_assert(sizeof(struct vfio_user_device_feature) == 8, "DEVICE_FEATURE");
+static_assert(sizeof(struct vfio_user_mig_data) == 8, "MIG_DATA_READ, MIG_DATA_WRITE");
 static_assert(sizeof(struct vfio_user_device_info) == 16, "DEVICE_GET_INFO");
 static_assert(sizeof(struct vfio_user_region_info) == 32, "DEVICE_GET_REGION_INFO");
 static_assert(sizeof(struct vfio_user_irq_info) == 16, "DEVICE_GET_IRQ_INFO");

@@ -467,6 +467,62 @@ static void test_an_unmap_waits_for_io(void **state)
 	read_one(f->u, &f->ring, f->page);
 }
 
+/* Everything at once: as many waits as it takes, and one answer. */
+static void test_unmap_all_waits_for_io(void **state)
+{
+	struct fixture *f = *state;
+	struct vfio_device *v = f->u->vdev;
+	int fd = f->u->ram.fd;
+	uint32_t id, len;
+
+	for (uint64_t i = 0; i < 8; i++)
+		assert_int_equal(vfio_device_dma_map(v, USER_RAM + i * 8192, 4096, i & 1 ? -1 : fd,
+						     0x80000 + i * 4096, PROT_READ | PROT_WRITE),
+				 0);
+	start(f->u, &f->ring);
+	blk_fault_hang(f->u->member->vf.dev, true);
+	for (uint64_t i = 0; i < 6; i += 4) {
+		add_read(f->u, &f->ring, f->page + 32 * i, USER_RAM + i * 8192);
+		machine_settle(f->h->m);
+	}
+	f->u->wait.done = on_waited;
+	assert_int_equal(vfio_device_dma_unmap_all(v, &f->u->wait), -EINPROGRESS);
+	machine_settle(f->h->m);
+	assert_int_equal(f->u->waited, 0);
+	blk_fault_hang(f->u->member->vf.dev, false);
+	machine_wait(f->h->m, f->u->waited);
+	machine_settle(f->h->m);
+	assert_int_equal(f->u->waited, 1);
+	/* Done properly; and nothing is left, so that there is nothing to wait for. */
+	assert_true(ring_used(&f->ring, &id, &len));
+	assert_true(ring_used(&f->ring, &id, &len));
+	assert_int_equal(f->u->ram.base[0x80000], 7);
+	assert_int_equal(f->u->ram.base[0x84000], 7);
+	assert_int_equal(vfio_device_dma_unmap_all(v, &f->u->wait), 0);
+	assert_int_equal(vfio_device_dma_unmap(v, 0, USER_RAM, &f->u->wait), -ENOENT);
+	assert_int_equal(vfio_device_dma_map(v, 0, USER_RAM, fd, 0, PROT_READ | PROT_WRITE), 0);
+}
+
+/* Its user goes while everything is being unmapped. */
+static void test_unmap_all_is_abandoned(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f->u, &f->ring);
+	blk_fault_hang(f->u->member->vf.dev, true);
+	add_read(f->u, &f->ring, f->page, f->page + 512);
+	machine_settle(f->h->m);
+	f->u->wait.done = on_waited;
+	assert_int_equal(vfio_device_dma_unmap_all(f->u->vdev, &f->u->wait), -EINPROGRESS);
+	blk_fault_hang(f->u->member->vf.dev, false);
+	user_close(f->u);
+	user_open(f->u);
+	f->u->ram.used = 0;
+	f->page = ram_alloc(&f->u->ram, 8192, 4096);
+	start(f->u, &f->ring);
+	read_one(f->u, &f->ring, f->page);
+}
+
 /* Memory that was never shared is a fault that says what to do. */
 static void test_memory_without_a_descriptor_is_a_fault(void **state)
 {
@@ -692,6 +748,8 @@ int main(void)
 		TEST(test_vectors_stay_bound_over_a_reset),
 		TEST(test_memory_is_mapped_and_unmapped),
 		TEST(test_an_unmap_waits_for_io),
+		TEST(test_unmap_all_waits_for_io),
+		TEST(test_unmap_all_is_abandoned),
 		TEST(test_memory_without_a_descriptor_is_a_fault),
 		TEST(test_memory_that_shrinks_stops_its_function_only),
 		TEST(test_shared_memory_that_shrinks_stops_all_who_have_it),

@@ -119,6 +119,9 @@ static void test_commands(void **state)
 		VFIO_USER_REGION_WRITE,
 		VFIO_USER_DEVICE_RESET,
 		VFIO_USER_REGION_WRITE_MULTI,
+		VFIO_USER_DEVICE_FEATURE,
+		VFIO_USER_MIG_DATA_READ,
+		VFIO_USER_MIG_DATA_WRITE,
 	};
 	struct vfio_user_request req;
 	uint32_t mask = 0;
@@ -355,8 +358,19 @@ static void test_dma_unmap(void **state)
 	assert_int_equal(UNMAP(), -EINVAL);
 	unmap.argsz = 24;
 	unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	assert_int_equal(UNMAP(), -ENOTSUP);
+	for (unmap.flags = 4; unmap.flags; unmap.flags <<= 1)
+		assert_int_equal(UNMAP(), -EINVAL);
+	unmap.flags = VFIO_DMA_UNMAP_FLAG_ALL;
 	assert_int_equal(UNMAP(), -EINVAL);
-	unmap.flags = 0;
+	unmap.address = 0;
+	assert_int_equal(UNMAP(), -EINVAL);
+	unmap.size = 0;
+	assert_int_equal(UNMAP(), 0);
+	assert_true(req.unmap.all);
+	unmap = (struct vfio_user_dma_unmap){ .argsz = 24, .address = 0x1000, .size = 0x1000 };
+	assert_int_equal(UNMAP(), 0);
+	assert_false(req.unmap.all);
 	unmap.size = 0;
 	assert_int_equal(UNMAP(), -EINVAL);
 	unmap.size = UINT64_MAX;
@@ -518,6 +532,76 @@ static void test_access(void **state)
 	assert_int_equal(decode(rd, 0, "0123456789abcde", 15, 0, &req), -EINVAL);
 }
 
+static void test_feature(void **state)
+{
+	const uint32_t get = VFIO_DEVICE_FEATURE_GET, set = VFIO_DEVICE_FEATURE_SET;
+	const uint32_t probe = VFIO_DEVICE_FEATURE_PROBE;
+	struct {
+		struct vfio_user_device_feature f;
+		uint8_t data[8];
+	} m = { .f = { .argsz = 8 } };
+	struct vfio_user_request req;
+
+	(void)state;
+#define FEATURE(value, len) \
+	(m.f.flags = (value), decode(VFIO_USER_DEVICE_FEATURE, 0, &m, sizeof(m.f) + (len), 0, &req))
+	assert_int_equal(FEATURE(get | 0xffff, 0), 0);
+	assert_int_equal(req.feature.index, 0xffff);
+	assert_int_equal(req.feature.methods, get);
+	assert_false(req.feature.probe);
+	assert_int_equal(FEATURE(set | 2, 8), 0);
+	assert_int_equal(req.feature.index, 2);
+	assert_int_equal(req.feature.len, 8);
+	assert_ptr_equal(req.feature.data, last + 16 + 8);
+	assert_int_equal(FEATURE(probe | 1, 0), 0);
+	assert_true(req.feature.probe);
+	assert_int_equal(req.feature.methods, 0);
+	/* GET and SET are mutually exclusive, except with PROBE. */
+	assert_int_equal(FEATURE(probe | get | set | 1, 0), 0);
+	assert_int_equal(req.feature.methods, get | set);
+	assert_int_equal(FEATURE(get | set | 1, 0), -EINVAL);
+	assert_int_equal(FEATURE(1, 0), -EINVAL);
+	for (uint32_t flag = probe << 1; flag; flag <<= 1)
+		assert_int_equal(FEATURE(probe | flag | 1, 0), -EINVAL);
+	m.f.argsz = 7;
+	assert_int_equal(FEATURE(get | 1, 0), -EINVAL);
+	assert_int_equal(decode(VFIO_USER_DEVICE_FEATURE, 0, &m, 7, 0, &req), -EINVAL);
+#undef FEATURE
+}
+
+static int decode_mig(uint16_t command, uint32_t argsz, uint32_t size, size_t data,
+		      struct vfio_user_request *req)
+{
+	struct {
+		struct vfio_user_mig_data mig;
+		uint8_t data[64];
+	} m = { .mig = { .argsz = argsz, .size = size } };
+
+	return decode(command, 0, &m, sizeof(m.mig) + data, 0, req);
+}
+
+static void test_mig_data(void **state)
+{
+	const uint16_t rd = VFIO_USER_MIG_DATA_READ, wr = VFIO_USER_MIG_DATA_WRITE;
+	struct vfio_user_request req;
+
+	(void)state;
+	assert_int_equal(decode_mig(rd, 8 + 100, 100, 0, &req), 0);
+	assert_int_equal(req.mig.size, 100);
+	assert_int_equal(decode_mig(rd, 8 + 99, 100, 0, &req), -EINVAL);
+	assert_int_equal(decode_mig(rd, 8 + 100, 100, 1, &req), -EINVAL);
+	assert_int_equal(decode_mig(rd, 8, 0, 0, &req), -EINVAL);
+	assert_int_equal(decode_mig(rd, UINT32_MAX, VFIO_USER_MAX_XFER, 0, &req), 0);
+	assert_int_equal(decode_mig(rd, UINT32_MAX, VFIO_USER_MAX_XFER + 1, 0, &req), -EINVAL);
+	assert_int_equal(decode_mig(wr, 8, 32, 32, &req), 0);
+	assert_ptr_equal(req.mig.data, last + 16 + 8);
+	assert_int_equal(decode_mig(wr, 7, 32, 32, &req), -EINVAL);
+	assert_int_equal(decode_mig(wr, 8, 32, 31, &req), -EINVAL);
+	assert_int_equal(decode_mig(wr, 8, 32, 33, &req), -EINVAL);
+	assert_int_equal(decode_mig(wr, 8, UINT32_MAX, 0, &req), -EINVAL);
+	assert_int_equal(decode_mig(wr, 8, 0, 0, &req), -EINVAL);
+}
+
 static int decode_multi(const void *writes, uint64_t count, size_t len,
 			struct vfio_user_request *req)
 {
@@ -608,6 +692,8 @@ int main(void)
 		cmocka_unit_test(test_irqs),
 		cmocka_unit_test(test_access),
 		cmocka_unit_test(test_write_multi),
+		cmocka_unit_test(test_feature),
+		cmocka_unit_test(test_mig_data),
 		cmocka_unit_test(test_random),
 	};
 

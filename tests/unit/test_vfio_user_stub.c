@@ -225,6 +225,22 @@ int vfio_device_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t size
 	return -ENOENT;
 }
 
+int vfio_device_dma_unmap_all(struct vfio_device *vdev, struct vfio_wait *wait)
+{
+	int err = 0;
+
+	while (vdev->nmaps && !err)
+		err = vfio_device_dma_unmap(vdev, vdev->maps[0].iova, vdev->maps[0].size, wait);
+	return err;
+}
+
+int vfio_device_feature_probe(struct vfio_device *vdev, uint16_t feature, uint32_t methods)
+{
+	(void)vdev;
+	(void)methods;
+	return feature ? -ENOTTY : -EBUSY;
+}
+
 void stub_finish(struct vfio_device *vdev, int result)
 {
 	struct vfio_access *access = vdev->access;
