@@ -55,7 +55,7 @@ def test_argsz_below_the_fixed_part(modern):
     assert modern.region_info(0, argsz=4096)["argsz"] == 32
 
 
-@pytest.mark.rules("vu-info-1", "vu-region-1", "vu-irq-1")
+@pytest.mark.rules("vu-info-1", "vu-region-1", "vu-irq-1", "vu-iofds-1")
 @pytest.mark.parametrize("command,words,index", [
     (vfio_user.GET_INFO, 4, None), (vfio_user.GET_REGION_INFO, 8, 2),
     (vfio_user.GET_REGION_IO_FDS, 4, 2),

@@ -109,13 +109,30 @@ def test_unmap_must_match_exactly(client, memory):
 @pytest.mark.rules("vu-unmap-3", "vu-unmap-4")
 def test_unmap_fields(client, memory):
     client.dma_map(0, PAGE, memory.fd)
-    for argsz, flags, iova, size in ((23, 0, 0, PAGE), (24, 1, 0, PAGE), (24, 2, 0, 0),
+    for argsz, flags, iova, size in ((23, 0, 0, PAGE), (24, 4, 0, PAGE), (24, 1 << 31, 0, PAGE),
+                                     (24, 2, 0, PAGE), (24, 2, PAGE, 0), (24, 6, 0, 0),
                                      (24, 0, 0, 0), (24, 0, PAGE, (1 << 64) - PAGE + 1)):
         assert refused(client.command, vfio_user.DMA_UNMAP,
                        struct.pack("<IIQQ", argsz, flags, iova, size)) == "EINVAL"
+    # Dirty pages are not reported, which is not the same as a mistake.
+    for flags in (1, 3):
+        assert refused(client.dma_unmap, 0, PAGE, flags=flags) == "ENOTSUP"
     # The reply is the original entry of the request.
     payload = client.command(vfio_user.DMA_UNMAP, struct.pack("<IIQQ", 4096, 0, 0, PAGE))
     assert struct.unpack("<IIQQ", payload) == (24, 0, 0, PAGE)
+
+
+@pytest.mark.rules("vu-unmap-4")
+def test_unmap_everything(client, memory):
+    """VFIO_DMA_UNMAP_FLAG_ALL: address and size are 0. With no maps there is nothing to do."""
+    for count in (0, 1, 500):
+        for i in range(count):
+            client.dma_map(2 * i * PAGE, PAGE, memory.fd if i % 2 else None)
+        payload = client.command(vfio_user.DMA_UNMAP, struct.pack("<IIQQ", 24, 2, 0, 0))
+        assert struct.unpack("<IIQQ", payload) == (24, 2, 0, 0)
+        assert refused(client.dma_unmap, 0, PAGE) == "ENOENT"
+        client.dma_map(0, 1000 * PAGE)
+        client.dma_unmap(0, 1000 * PAGE)
 
 
 def test_many_maps(client, memory):

@@ -42,6 +42,7 @@ def notify_region(transport):
     return bar, base
 
 
+@pytest.mark.rules("vu-iofds-2")
 def test_one_for_each_queue(disks, attach, given):
     guest = attach(disks("modern"), "modern")
     bar, base = notify_region(guest.transport)
@@ -57,6 +58,7 @@ def test_one_for_each_queue(disks, attach, given):
         assert os.readlink(f"/proc/self/fd/{fds[queue]}") == "anon_inode:[eventfd]"
 
 
+@pytest.mark.rules("vu-iofds-2", "vu-iofds-3")
 def test_the_legacy_register(disks, given):
     """One address for all queues: the value tells which (virtio 1.3, 4.1.5.2)."""
     with disks("transitional").client() as client:
@@ -68,6 +70,7 @@ def test_the_legacy_register(disks, given):
                            "flags": DATAMATCH | PIO, "padding": 0, "datamatch": queue}
 
 
+@pytest.mark.rules("vu-iofds-6")
 def test_regions_without(disks):
     with disks("modern").client() as client:
         for index in range(client.device_info()["num_regions"]):
@@ -77,6 +80,7 @@ def test_regions_without(disks):
         assert refused(client.io_fds, 0xFFFFFFFF) == "EINVAL"
 
 
+@pytest.mark.rules("vu-iofds-4")
 def test_argsz_says_how_much_is_needed(disks, given):
     with disks("modern").client() as client:
         full = 16 + 40 * QUEUES
@@ -88,6 +92,7 @@ def test_argsz_says_how_much_is_needed(disks, given):
         assert needed == full and len(subs) == len(fds) == QUEUES
 
 
+@pytest.mark.rules("vu-iofds-5", "vu-version-7", "vu-iofds-6")
 @pytest.mark.parametrize("caps,expected", [
     ({"max_msg_fds": 0}, 0), ({"max_msg_fds": 1}, 1), ({}, 1), ({"max_msg_fds": 2}, 2),
     ({"max_msg_fds": 1 << 40}, QUEUES)])
@@ -131,6 +136,7 @@ def test_they_stay_the_same_and_go_with_the_client(disks, given, variant):
     assert function.counters()["notifies"] == now
 
 
+@pytest.mark.rules("vu-iofds-7")
 @pytest.mark.parametrize("variant", ["modern", "legacy"])
 def test_a_disk_that_is_kicked_by_nothing_else(disks, attach, given, variant):
     function = disks("modern" if variant == "modern" else "transitional")
@@ -150,6 +156,7 @@ def test_a_disk_that_is_kicked_by_nothing_else(disks, attach, given, variant):
         assert guest.memory.read(data, 4096) == expected
 
 
+@pytest.mark.rules("vu-unmap-2")
 def test_what_was_signalled_before_an_unmap_uses_the_memory(disks, attach, given):
     guest = attach(disks("modern"), "modern")
     transport, memory, client = guest.transport, guest.memory, guest.client

@@ -36,6 +36,7 @@ def call(client, index, data, action, irq, value=1):
                    fds=[irq.fd] if data == "eventfd" else [])
 
 
+@pytest.mark.rules("vu-irq-3", "vu-irq-4")
 def test_what_each_index_can_do(transitional):
     flags = {index: transitional.irq_info(index) for index in (INTX, MSI, MSIX, ERR, REQ)}
     assert flags[INTX]["count"] == 1
@@ -46,6 +47,7 @@ def test_what_each_index_can_do(transitional):
         assert flags[index]["count"] == flags[index]["flags"] == 0
 
 
+@pytest.mark.rules("vu-setirqs-1", "vu-setirqs-11")
 @pytest.mark.parametrize("index", [INTX, MSI, MSIX, ERR, REQ])
 @pytest.mark.parametrize("data,action", itertools.product(DATA, ACTIONS))
 def test_every_form(transitional, irqs, index, data, action):
@@ -74,6 +76,7 @@ def test_vectors_can_be_bound_in_any_order_and_number(functions, irqs):
         assert [irq.wait(0) for irq in irqs] == [1, 0, 1, 0]
 
 
+@pytest.mark.rules("vu-setirqs-16", "vu-setirqs-6")
 def test_more_descriptors_than_fit_into_a_message(create, attach):
     """In pieces of at most max_msg_fds, each at its start."""
     client = attach(create("blk", driver="vfio-pci", queues=32), "modern").client
@@ -106,6 +109,7 @@ def running(functions, attach):
         irq.close()
 
 
+@pytest.mark.rules("vu-setirqs-7", "vu-setirqs-15")
 @pytest.mark.parametrize("how", ["none", "bool"])
 def test_a_masked_vector_is_pending(running, how):
     guest, vectors = running
@@ -132,6 +136,7 @@ def test_a_masked_vector_is_pending(running, how):
     assert vectors[1].wait() == 1
 
 
+@pytest.mark.rules("vu-setirqs-8")
 def test_a_signal_masks_and_unmasks(running, irqs):
     """DATA_EVENTFD with MASK and UNMASK binds the action to the eventfd, as in <linux/vfio.h>."""
     guest, vectors = running
@@ -161,6 +166,7 @@ def test_masks_end_with_the_index(running):
     assert vectors[1].wait() == 1
 
 
+@pytest.mark.rules("vu-setirqs-7", "vu-setirqs-14")
 def test_intx_forms(functions, attach, irqs):
     guest = attach(functions("rng", "transitional"), "legacy")
     line = guest.transport.enable_intx()
