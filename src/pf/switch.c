@@ -140,16 +140,25 @@ static void learn(struct port *port, uint16_t vlan, const uint8_t *mac, uint64_t
 	list_add_tail(&port->addresses, &a->by_age);
 }
 
-/* What functions call their own is theirs alone, first come, first served. */
+/*
+ * What functions call their own is theirs alone, first come, first served; but one that is halted
+ * gives its address up to a function that has it, too: that is where its state went.
+ */
 static void learn_own(struct port *port)
 {
 	const uint8_t *mac = net_mac(port->dev);
+	struct address *a;
 
 	if (port->own && !memcmp(port->own->mac, mac, sizeof(port->own->mac)))
 		return;
 	if (port->own)
 		forget(port->own);
-	if (!find(port->sw, ANY_VLAN, mac, loop_now_ns()))
+	a = find(port->sw, ANY_VLAN, mac, loop_now_ns());
+	if (a && a->port->dev->state->halted) {
+		forget(a);
+		a = NULL;
+	}
+	if (!a)
 		port->own = address_new(port, ANY_VLAN, mac);
 }
 

@@ -69,8 +69,8 @@ static int feature(const char *interface, const char *name, int on)
 
 static int parse_mac(const char *text, uint8_t *mac)
 {
-	return sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4,
-		      mac + 5) == 6
+	return sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3,
+		      mac + 4, mac + 5) == 6
 		       ? 0
 		       : -1;
 }
