@@ -46,29 +46,36 @@ struct path {
 static void make_frame(uint8_t *frame, const struct load *l, const uint8_t *from, const uint8_t *to,
 		       struct virtio_net_hdr *hdr)
 {
-	struct iphdr *ip = (struct iphdr *)(frame + 14);
-	struct tcphdr *tcp = (struct tcphdr *)(frame + 34);
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = 5,
+		.tot_len = htons((uint16_t)(l->len - 14)),
+		.ttl = 64,
+		.protocol = IPPROTO_TCP,
+		.saddr = htonl(0x0a000001),
+		.daddr = htonl(0x0a000002),
+	};
+	struct tcphdr tcp = {
+		.source = htons(1000),
+		.dest = htons(2000),
+		.doff = 5,
+		.ack = 1,
+	};
+	uint16_t words[sizeof(ip) / 2];
 	uint32_t sum = 0;
 
+	memcpy(words, &ip, sizeof(ip));
+	for (size_t i = 0; i < sizeof(ip) / 2; i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	ip.check = (uint16_t) ~(sum + (sum >> 16));
 	memset(frame, 0, l->len);
 	memcpy(frame, to, 6);
 	memcpy(frame + 6, from, 6);
 	frame[12] = 8;
-	ip->version = 4;
-	ip->ihl = 5;
-	ip->tot_len = htons((uint16_t)(l->len - 14));
-	ip->ttl = 64;
-	ip->protocol = IPPROTO_TCP;
-	ip->saddr = htonl(0x0a000001);
-	ip->daddr = htonl(0x0a000002);
-	for (int i = 0; i < 10; i++)
-		sum += ((uint16_t *)ip)[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	ip->check = (uint16_t) ~(sum + (sum >> 16));
-	tcp->source = htons(1000);
-	tcp->dest = htons(2000);
-	tcp->doff = 5;
-	tcp->ack = 1;
+	/* Headers in a frame are not aligned. */
+	memcpy(frame + 14, &ip, sizeof(ip));
+	memcpy(frame + 34, &tcp, sizeof(tcp));
 	memset(hdr, 0, sizeof(*hdr));
 	if (!l->mss)
 		return;

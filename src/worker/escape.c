@@ -81,12 +81,13 @@ static int try_leak(void)
 
 static int try_overflow(void)
 {
-	volatile char *p = malloc(16);
+	/* volatile: the compiler is not to see how much it points to */
+	char *volatile p = malloc(16);
 	volatile size_t end = 16;
 
 	if (p)
 		p[end] = 0;
-	free((void *)p);
+	free(p);
 	return 0;
 }
 

@@ -82,12 +82,20 @@ void __ubsan_on_report(void)
 	find_names();
 }
 
+/*
+ * UndefinedBehaviorSanitizer reads its options and opens its log when it has the first thing to
+ * say, which is too late here. Only gcc's runtime shows the function, which has no C name.
+ */
+extern void ubsan_start(void) __asm__("_ZN7__ubsan16InitAsStandaloneEv") __attribute__((weak));
+
 int sandbox_sanitizer_init(void)
 {
 	sigset_t all, before;
 	pthread_t thread;
 	int err;
 
+	if (ubsan_start)
+		ubsan_start();
 	__sanitizer_set_report_fd((void *)(intptr_t)STDERR_FILENO);
 	helper.ask = eventfd(0, EFD_CLOEXEC);
 	helper.answer = eventfd(0, EFD_CLOEXEC);
