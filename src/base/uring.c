@@ -25,6 +25,8 @@ struct uring {
 	struct loop_fd ready;
 	struct loop_hook hook;
 	struct loop_work again;
+	struct list batches; /* struct uring_batch */
+	bool reaping;
 	bool unsubmitted;
 	size_t budget; /* bytes that may be copied in this iteration */
 };
@@ -33,6 +35,7 @@ static void reap(struct uring *u)
 {
 	struct io_uring_cqe *cqe;
 
+	u->reaping = true;
 	while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
 		struct uring_op *op = io_uring_cqe_get_data(cqe);
 		int result = cqe->res;
@@ -40,6 +43,29 @@ static void reap(struct uring *u)
 		io_uring_cqe_seen(&u->ring, cqe);
 		op->done(op, result);
 	}
+	u->reaping = false;
+	while (!list_empty(&u->batches)) {
+		struct uring_batch *batch = list_first(&u->batches, struct uring_batch, node);
+
+		list_del(&batch->node);
+		batch->fn(batch);
+	}
+}
+
+bool uring_after_batch(struct uring *u, struct uring_batch *batch, void (*fn)(struct uring_batch *))
+{
+	if (!u->reaping)
+		return false;
+	batch->fn = fn;
+	if (!batch->node.next || list_empty(&batch->node))
+		list_add_tail(&u->batches, &batch->node);
+	return true;
+}
+
+void uring_batch_cancel(struct uring_batch *batch)
+{
+	if (batch->node.next)
+		list_del(&batch->node);
 }
 
 static void on_ready(struct loop_fd *lfd, uint32_t events)
@@ -83,8 +109,8 @@ static void before_sleep(struct loop_hook *hook)
 static int restrict_ring(struct io_uring *ring)
 {
 	static const uint8_t operations[] = {
-		IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FALLOCATE,
-		IORING_OP_FSYNC, IORING_OP_STATX,
+		IORING_OP_READ,      IORING_OP_READV, IORING_OP_WRITEV,
+		IORING_OP_FALLOCATE, IORING_OP_FSYNC, IORING_OP_STATX,
 	};
 	struct io_uring_restriction list[sizeof(operations) + 1] = { 0 };
 	unsigned int n = 0;
@@ -112,6 +138,7 @@ int uring_new(struct loop *loop, struct uring **out)
 	if (!u)
 		return -ENOMEM;
 	u->loop = loop;
+	list_init(&u->batches);
 	u->budget = URING_COPY_MAX;
 	err = io_uring_queue_init(URING_ENTRIES, &u->ring,
 				  IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
@@ -191,7 +218,11 @@ int uring_readv(struct uring *u, struct uring_op *op, int fd, const struct iovec
 
 	if (!sqe)
 		return -EAGAIN;
-	io_uring_prep_readv(sqe, fd, iov, n, offset);
+	/* One buffer, as most reads have, spares the kernel the copy of the vector. */
+	if (n == 1)
+		io_uring_prep_read(sqe, fd, iov->iov_base, (unsigned int)iov->iov_len, offset);
+	else
+		io_uring_prep_readv(sqe, fd, iov, n, offset);
 	return start_copy(u, sqe, op, len);
 }
 

@@ -22,10 +22,24 @@ struct uring_op {
 	bool offload;
 };
 
+/* Whoever has something to do once for all completions that came together. Zero it. */
+struct uring_batch {
+	struct list node; /* .next NULL or alone: not waiting */
+	void (*fn)(struct uring_batch *batch);
+};
+
 /* Returns 0 or a negative errno: -EPERM or -ENOSYS where the kernel forbids io_uring. */
 int uring_new(struct loop *loop, struct uring **ring);
 /* Nothing may be under way. */
 void uring_free(struct uring *ring);
+
+/*
+ * From a done(): has fn run after those of all operations that completed at the same time. False if
+ * no completions are being handed out: then it is the caller's to do, now.
+ */
+bool uring_after_batch(struct uring *ring, struct uring_batch *batch,
+		       void (*fn)(struct uring_batch *));
+void uring_batch_cancel(struct uring_batch *batch);
 
 /*
  * Start an operation; len is the length of iov. What is in the page cache is copied by this thread,

@@ -41,6 +41,7 @@ static void blk_destroy(struct virtio_device *dev)
 {
 	struct blk *blk = blk_of(dev);
 
+	uring_batch_cancel(&blk->ended);
 	fd_close(&blk->fd);
 	free(blk);
 }

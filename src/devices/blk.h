@@ -54,6 +54,7 @@ struct blk {
 	char serial[DEVICE_SERIAL_LEN];
 	unsigned int bounces;     /* in use */
 	struct list bounce_waits; /* struct blk_request */
+	struct uring_batch ended; /* requests of which the driver was not told yet */
 	bool size_checked;        /* in this go */
 	uint64_t size_now;        /* bytes, if regular */
 #ifdef RIDGE_FAULTS

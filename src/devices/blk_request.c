@@ -21,6 +21,15 @@ static uint32_t used_len(const struct blk_request *r, uint8_t status)
 	return (uint32_t)(data + 1 == r->in_len ? data + 1 : data);
 }
 
+/* One interrupt for all that ended together. */
+static void tell_driver(struct uring_batch *batch)
+{
+	struct virtio_device *dev = &container_of(batch, struct blk, ended)->dev;
+
+	for (uint16_t i = 0; i < dev->nqueues; i++)
+		virtio_device_flush(dev, &dev->queues[i]);
+}
+
 static void request_end(struct blk_request *r, uint8_t status)
 {
 	struct blk *blk = r->blk;
@@ -37,7 +46,8 @@ static void request_end(struct blk_request *r, uint8_t status)
 	free(r->ranges);
 	free(r->sx);
 	free(r);
-	virtio_device_flush(dev, vq);
+	if (!uring_after_batch(blk->uring, &blk->ended, tell_driver))
+		virtio_device_flush(dev, vq);
 }
 
 #ifdef RIDGE_FAULTS
