@@ -22,9 +22,11 @@
 #define PCI_MSIX_ENTRY_LEN 16
 #define PCI_BARS           6
 
-/* Device state: configuration space and the MSI-X table. Plain data. */
+/*
+ * Device state: configuration space and the MSI-X table. Plain data. Of configuration space little
+ * but the beginning is ever touched, so it comes last: the page with that beginning has the rest.
+ */
 struct pci_state {
-	uint8_t config[PCI_CONFIG_SIZE];
 	struct {
 		uint32_t address_low;
 		uint32_t address_high;
@@ -32,6 +34,7 @@ struct pci_state {
 		uint32_t control; /* bit 0: masked */
 	} msix[PCI_MSIX_MAX];
 	uint64_t msix_pending[(PCI_MSIX_MAX + 63) / 64];
+	uint8_t config[PCI_CONFIG_SIZE];
 };
 
 struct pci_function;

@@ -21,7 +21,9 @@ struct virtq_order {
 
 void virtq_reset(struct virtq *vq)
 {
-	memset(vq->state, 0, sizeof(*vq->state));
+	/* What only packed rings use stays untouched memory where there was none. */
+	memset(vq->state, 0,
+	       vq->packed ? sizeof(*vq->state) : offsetof(struct virtq_state, ndescs));
 	vq->state->size = vq->size_max;
 	vq->state->vector = VIRTQ_NO_VECTOR;
 	vq->kicked = false;
