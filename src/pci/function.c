@@ -59,10 +59,12 @@ int pci_function_init(struct pci_function *fn, const struct pci_function_ops *op
 	fn->is_vf = is_vf;
 	fn->cap_end = CAP_FIRST;
 	list_init(&fn->resets);
-	fn->writable = calloc(2, PCI_CONFIG_SIZE);
+	/* A VF has no extended capabilities. */
+	fn->config_len = is_vf ? CAP_LIMIT : PCI_CONFIG_SIZE;
+	fn->writable = calloc(2, fn->config_len);
 	if (!fn->writable)
 		return -ENOMEM;
-	fn->reset_value = fn->writable + PCI_CONFIG_SIZE;
+	fn->reset_value = fn->writable + fn->config_len;
 
 	pci_config_set16(fn, PCI_VENDOR_ID, is_vf ? 0xffff : id->vendor);
 	pci_config_set16(fn, PCI_DEVICE_ID, is_vf ? 0xffff : id->device);
@@ -140,7 +142,7 @@ void pci_function_add_bar(struct pci_function *fn, uint8_t bar, uint64_t size)
 
 void pci_function_seal(struct pci_function *fn)
 {
-	memcpy(fn->reset_value, fn->state->config, PCI_CONFIG_SIZE);
+	memcpy(fn->reset_value, fn->state->config, fn->config_len);
 }
 
 uint32_t pci_function_config_read(struct pci_function *fn, uint16_t offset, uint8_t len)
@@ -163,7 +165,7 @@ void pci_function_config_write(struct pci_function *fn, uint16_t offset, uint8_t
 	if (offset + len > PCI_CONFIG_SIZE || (offset & 3) + len > 4 || fn->resetting)
 		return;
 	fn->changes++;
-	for (uint8_t i = 0; i < len; i++) {
+	for (uint8_t i = 0; i < len && offset + i < fn->config_len; i++) {
 		uint8_t *byte = &fn->state->config[offset + i];
 		uint8_t mask = fn->writable[offset + i];
 
@@ -233,7 +235,7 @@ void pci_function_reset_done(struct pci_function *fn)
 {
 	fn->resetting = false;
 	fn->changes++;
-	memcpy(fn->state->config, fn->reset_value, PCI_CONFIG_SIZE);
+	memcpy(fn->state->config, fn->reset_value, fn->config_len);
 	pci_msix_reset(fn);
 	if (fn->ops->reset_finished)
 		fn->ops->reset_finished(fn);

@@ -66,8 +66,10 @@ struct pci_function {
 	const struct pci_function_ops *ops;
 	struct pci_upstream *upstream;
 	struct pci_state *state;
-	uint8_t *writable;    /* PCI_CONFIG_SIZE masks */
-	uint8_t *reset_value; /* PCI_CONFIG_SIZE bytes that a reset brings back */
+	uint16_t config_len;  /* bytes of configuration space that are implemented: the rest reads 0
+			       */
+	uint8_t *writable;    /* config_len masks */
+	uint8_t *reset_value; /* config_len bytes that a reset brings back */
 	uint16_t rid;
 	bool is_vf;        /* identity and BARs are in the PF's SR-IOV capability */
 	uint16_t cap_end;  /* where the next capability goes */
