@@ -4,9 +4,8 @@
  *
  *   bench-blk SOCKET IMAGE ROUNDS SECONDS
  *
- * one: at depth 1, the interrupt waited for. one-polled: at depth 1, the used ring watched instead.
- * echo-pread: an echo of a notification's size and one pread() for each. deep: at depth 32.
- * uring: io_uring at depth 32. Values are requests a second.
+ * one: at depth 1. echo-pread: an echo of a notification's size and one pread() for each. deep: at
+ * depth 32. uring: io_uring at depth 32. Values are requests a second.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,8 +55,9 @@ static double rate(uint64_t requests, uint64_t start)
 	return (double)requests * 1e9 / (double)(measure_now() - start);
 }
 
-static double run_one(struct bench *b, double seconds, bool polled)
+static double one(void *ctx, double seconds)
 {
+	struct bench *b = ctx;
 	uint64_t start = measure_now(), end = start + (uint64_t)(seconds * 1e9), n = 0;
 
 	while (measure_now() < end)
@@ -65,20 +65,9 @@ static double run_one(struct bench *b, double seconds, bool polled)
 			legacy_blk_read(&b->blk, any_block(b));
 			legacy_blk_kick(&b->blk);
 			while (!legacy_blk_reap(&b->blk))
-				if (!polled)
-					legacy_blk_wait(&b->blk);
+				legacy_blk_wait(&b->blk);
 		}
 	return rate(n, start);
-}
-
-static double one(void *ctx, double seconds)
-{
-	return run_one(ctx, seconds, false);
-}
-
-static double one_polled(void *ctx, double seconds)
-{
-	return run_one(ctx, seconds, true);
 }
 
 static double echo_pread(void *ctx, double seconds)
@@ -100,7 +89,7 @@ static double deep(void *ctx, double seconds)
 {
 	struct bench *b = ctx;
 	uint64_t start = measure_now(), end = start + (uint64_t)(seconds * 1e9), n = 0;
-	unsigned int under_way = 0, reaped = DEPTH;
+	unsigned int under_way = 0, reaped;
 	bool more = true;
 
 	while (more || under_way) {
@@ -180,7 +169,6 @@ int main(int argc, char **argv)
 	struct bench *b = &bench;
 	struct contender contenders[] = {
 		{ "one", one, b, { 0 } },
-		{ "one-polled", one_polled, b, { 0 } },
 		{ "echo-pread", echo_pread, b, { 0 } },
 		{ "deep", deep, b, { 0 } },
 		{ "uring", uring, b, { 0 } },

@@ -64,7 +64,6 @@ def blk(bench):
             deep = {"peer": rate["uring"], "value_unit": "/s", "peer_name": "io_uring"}
             results += [
                 Result.ratio(f"depth 1, {where}", rate["one"], at_least=0.6, **one),
-                Result.ratio(f"depth 1, polled, {where}", rate["one-polled"], **one),
                 Result.ratio(f"depth 32, {where}", rate["deep"], at_least=0.6, **deep)]
     os.unlink(image)
     return results
