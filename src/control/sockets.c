@@ -25,6 +25,9 @@ static int address_fill(struct sockaddr_un *address, const char *path)
 	return 0;
 }
 
+/* Of a new socket: only for who made it. */
+#define FIRST_MODE 0600
+
 static int bind_error(const char *path, int err, struct error *e)
 {
 	if (err == EADDRINUSE)
@@ -39,6 +42,7 @@ static int bind_error(const char *path, int err, struct error *e)
 int socket_listen(const char *path, int type, int backlog, const struct socket_access *access,
 		  int *out, struct error *e)
 {
+	bool give_away = access->uid != (uid_t)-1 || access->gid != (gid_t)-1;
 	struct sockaddr_un address;
 	fd_auto int fd = -1;
 	mode_t mask;
@@ -53,15 +57,17 @@ int socket_listen(const char *path, int type, int backlog, const struct socket_a
 	fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set(e, errno, "a socket: %s", strerror(errno));
-	mask = umask(0177);
+	/* Its name gets the mode it has, also where a default ACL takes the umask's place. */
+	if (fchmod(fd, FIRST_MODE))
+		return error_set(e, errno, "a socket: %s", strerror(errno));
+	mask = umask(0777 & ~FIRST_MODE);
 	err = bind(fd, (struct sockaddr *)&address, sizeof(address)) ? errno : 0;
 	umask(mask);
 	if (err)
 		return bind_error(path, err, e);
 	/* The mode comes last: until then nobody but the new owner can get in. */
-	if (((access->uid != (uid_t)-1 || access->gid != (gid_t)-1) &&
-	     lchown(path, access->uid, access->gid)) ||
-	    chmod(path, access->mode)) {
+	if ((give_away && lchown(path, access->uid, access->gid)) ||
+	    ((give_away || access->mode != FIRST_MODE) && chmod(path, access->mode))) {
 		err = errno;
 		unlink(path);
 		return error_set(e, err, "owner, group or mode of %s: %s%s", path, strerror(err),
