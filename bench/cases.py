@@ -87,7 +87,8 @@ def batch(bench):
     with ridged(bench) as ridge, \
             tempfile.TemporaryDirectory(prefix="s-", dir=bench.directory) as directory:
         ridge("pf", "add", "rng0", "type=rng", f"max_vfs={bench.functions}")
-        ns = bench.program("bench-batch", ridge.socket, "rng0", directory, bench.functions)
+        ns = bench.program("bench-batch", ridge.socket, "rng0", directory, bench.functions,
+                           ridge=ridge)
     keys = {"peer": ns["sockets"], "value_unit": "ns", "peer_name": "bare sockets"}
     return [Result.ratio(f"{bench.functions} rng by one batch", ns["batch"], at_most=4, **keys),
             Result.ratio("the same, one by one", ns["one-by-one"], **keys)]
@@ -143,7 +144,7 @@ def switch(bench):
     with ridged(bench) as ridge:
         sockets = [ridge("create", "net", f"n{i}", "mac=" + mac, "queue_size=1024")["socket"]
                    for i, mac in enumerate(MACS)]
-        rates = bench.program("bench-switch", *sockets, *MACS)
+        rates = bench.program("bench-switch", *sockets, *MACS, ridge=ridge)
     return [Result.ratio(load, rates["ridge " + load], rates["bridge " + load], value_unit="/s",
                          peer_name="bridge and TAPs")
             for load in ("64 bytes", "1514 bytes", "64 KiB")]

@@ -129,39 +129,47 @@ def placements():
 class Bench:
     """A run: where the build is, and how much is done."""
 
-    def __init__(self, build, directory, disk, rounds, seconds, functions):
+    def __init__(self, build, directory, disk, rounds, seconds, functions, realtime):
         self.build = os.path.abspath(build)
         self.directory = directory  # for runtime directories and sockets
         self.disk = disk  # for images
         self.rounds = rounds
         self.seconds = seconds
         self.functions = functions
+        self.realtime = realtime
 
     def program(self, name, *arguments, ridge=None, cpus=None):
         """Runs one of the C programs: {thing: [value of each round]}.
 
         cpus: where it runs, and where its peer and the processes of ridge do.
         """
-        environment, preexec = os.environ, None
-        for pid in ridge.processes() if cpus else ():
-            os.sched_setaffinity(pid, {cpus[1]})
+        environment = dict(os.environ)
+        for pid in ridge.processes() if ridge else ():
+            self._place(pid, cpus and cpus[1])
         if cpus:
-            environment = dict(os.environ, BENCH_PEER_CPU=str(cpus[1]))
-            preexec = functools.partial(os.sched_setaffinity, 0, {cpus[0]})
+            environment["BENCH_PEER_CPU"] = str(cpus[1])
         done = subprocess.run(
             [os.path.join(self.build, "bench", name), *map(str, arguments), str(self.rounds),
-             str(self.seconds)], env=environment, preexec_fn=preexec,
+             str(self.seconds)], env=environment,
+            preexec_fn=functools.partial(self._place, 0, cpus and cpus[0]),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{name}: exit status {done.returncode}: {done.stderr.strip()}")
         return json.loads(done.stdout)
+
+    def _place(self, pid, cpu):
+        """Where a process runs, and before whom."""
+        if cpu is not None:
+            os.sched_setaffinity(pid, {cpu})
+        if self.realtime:
+            os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
 
     def save(self, case, results, before, after, functions=None):
         """build/bench/CASE.json."""
         path = os.path.join(self.build, "bench", case + ".json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"case": case, "before": before, "after": after,
-                       "rounds": self.rounds, "seconds": self.seconds,
+                       "rounds": self.rounds, "seconds": self.seconds, "realtime": self.realtime,
                        "functions": functions,
                        "results": [result.as_json() for result in results]}, file, indent=1)
             file.write("\n")
