@@ -19,6 +19,7 @@ void pf_driver_start(struct pf_driver *p)
 void pf_driver_init(struct pf_driver *p, struct machine *m)
 {
 	driver_init(&p->d, m, m->pa);
+	p->big = 0;
 	pf_driver_start(p);
 }
 
