@@ -18,6 +18,9 @@ int adminq_init(struct adminq *q, struct loop *loop)
 
 	q->loop = loop;
 	list_init(&q->waiting);
+	list_init(&q->waiting_large);
+	for (int i = 0; i < ADMINQ_LARGE; i++)
+		q->large_slot[i] = -1;
 	list_init(&q->resting);
 	q->interrupt.fd = -1;
 	q->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -58,42 +61,80 @@ static int slot_take(struct adminq *q)
 	return -1;
 }
 
-static void fill_slot(struct adminq *q, unsigned int slot, const struct pf_cmd *cmd)
+static bool is_large(const struct pf_cmd *cmd)
 {
-	struct adminq_memory *m = q->mem;
-	uint64_t at = q->iova + ((uint8_t *)&m->slot[slot] - (uint8_t *)m);
-	struct vring_desc *desc = &m->desc[2 * slot];
+	return cmd->data_len > ADMINQ_SLOT_DATA || cmd->result_room > ADMINQ_SLOT_RESULT;
+}
 
-	memset(&m->slot[slot], 0, sizeof(m->slot[slot]));
-	m->slot[slot].request.opcode = htole16(cmd->opcode);
-	m->slot[slot].request.group_type = htole16(cmd->group);
-	m->slot[slot].request.member_id = htole64(cmd->member_id);
+/* The large buffer of a slot, or (slot -1) one that is free; -1 if there is none. */
+static int find_large(const struct adminq *q, int slot)
+{
+	for (int i = 0; i < ADMINQ_LARGE; i++)
+		if (q->large_slot[i] == slot)
+			return i;
+	return -1;
+}
+
+/* Where the two parts of a slot's command are; data and result follow them. */
+static void parts_of(struct adminq *q, int slot, struct virtio_admin_request **request,
+		     struct virtio_admin_reply **reply)
+{
+	int large = find_large(q, slot);
+
+	*request = large < 0 ? &q->mem->slot[slot].request : &q->mem->large[large].request;
+	*reply = large < 0 ? &q->mem->slot[slot].reply : &q->mem->large[large].reply;
+}
+
+static uint64_t address_of(const struct adminq *q, const void *p)
+{
+	return q->iova + (uint64_t)((const uint8_t *)p - (const uint8_t *)q->mem);
+}
+
+static void fill_slot(struct adminq *q, int slot, const struct pf_cmd *cmd)
+{
+	struct vring_desc *desc = &q->mem->desc[2 * slot];
+	struct virtio_admin_request *request;
+	struct virtio_admin_reply *reply;
+
+	parts_of(q, slot, &request, &reply);
+	*request = (struct virtio_admin_request){
+		.opcode = htole16(cmd->opcode),
+		.group_type = htole16(cmd->group),
+		.member_id = htole64(cmd->member_id),
+	};
 	if (cmd->data_len)
-		memcpy(m->slot[slot].data, cmd->data, cmd->data_len);
+		memcpy(request + 1, cmd->data, cmd->data_len);
+	/* What the PF does not write is zero. */
+	memset(reply, 0, sizeof(*reply) + cmd->result_room);
 	desc[0] = (struct vring_desc){
-		.addr = htole64(at),
+		.addr = htole64(address_of(q, request)),
 		.len = htole32((uint32_t)(sizeof(struct virtio_admin_request) + cmd->data_len)),
 		.flags = htole16(VRING_DESC_F_NEXT),
 		.next = htole16((uint16_t)(2 * slot + 1)),
 	};
 	desc[1] = (struct vring_desc){
-		.addr = htole64(at + ((uint8_t *)&m->slot[0].reply - (uint8_t *)&m->slot[0])),
+		.addr = htole64(address_of(q, reply)),
 		.len = htole32((uint32_t)(sizeof(struct virtio_admin_reply) + cmd->result_room)),
 		.flags = htole16(VRING_DESC_F_WRITE),
 	};
 }
 
-/* Puts a command on the ring, if there is a slot for it. */
+/* Puts a command on the ring, if there is a slot for it, and a large buffer if it needs one. */
 static bool post(struct adminq *q, struct pf_cmd *cmd)
 {
-	int slot = slot_take(q);
+	int large = is_large(cmd) ? find_large(q, -1) : -1, slot;
 	uint16_t idx, value = htole16(q->index);
 
+	if (is_large(cmd) && large < 0)
+		return false;
+	slot = slot_take(q);
 	if (slot < 0)
 		return false;
+	if (large >= 0)
+		q->large_slot[large] = slot;
 	cmd->slot = slot;
 	q->slots[slot] = cmd;
-	fill_slot(q, (unsigned int)slot, cmd);
+	fill_slot(q, slot, cmd);
 	idx = le16toh(q->mem->avail.idx);
 	q->mem->avail.ring[idx % q->size] = htole16((uint16_t)(2 * slot));
 	__atomic_store_n(&q->mem->avail.idx, htole16((uint16_t)(idx + 1)), __ATOMIC_RELEASE);
@@ -102,15 +143,26 @@ static bool post(struct adminq *q, struct pf_cmd *cmd)
 	return true;
 }
 
-static void post_waiting(struct adminq *q)
+static struct list *waiting_list(struct adminq *q, const struct pf_cmd *cmd)
+{
+	return is_large(cmd) ? &q->waiting_large : &q->waiting;
+}
+
+static void post_list(struct adminq *q, struct list *waiting)
 {
 	struct pf_cmd *cmd, *tmp;
 
-	list_for_each_safe (cmd, tmp, &q->waiting, node) {
+	list_for_each_safe (cmd, tmp, waiting, node) {
 		if (!post(q, cmd))
 			return;
 		list_del(&cmd->node);
 	}
+}
+
+static void post_waiting(struct adminq *q)
+{
+	post_list(q, &q->waiting);
+	post_list(q, &q->waiting_large);
 }
 
 static void give_up_slot(struct adminq *q, struct pf_cmd *cmd)
@@ -131,7 +183,7 @@ static void on_timer(struct loop_timer *timer)
 		loop_timer_set(q->loop, &cmd->timer,
 			       (cmd->deadline_ns - loop_now_ns()) / 1000000 + 1, on_timer);
 		if (!post(q, cmd))
-			list_add_tail(&q->waiting, &cmd->node);
+			list_add_tail(waiting_list(q, cmd), &cmd->node);
 		return;
 	}
 	if (q->down || !cmd->deadline_ns) {
@@ -161,8 +213,8 @@ void adminq_submit(struct adminq *q, struct pf_cmd *cmd, uint32_t deadline_ms)
 	}
 	cmd->deadline_ns = loop_now_ns() + (uint64_t)deadline_ms * 1000000;
 	loop_timer_set(q->loop, &cmd->timer, deadline_ms, on_timer);
-	if (!list_empty(&q->waiting) || !post(q, cmd))
-		list_add_tail(&q->waiting, &cmd->node);
+	if (!list_empty(waiting_list(q, cmd)) || !post(q, cmd))
+		list_add_tail(waiting_list(q, cmd), &cmd->node);
 }
 
 void adminq_cancel(struct adminq *q, struct pf_cmd *cmd)
@@ -175,15 +227,21 @@ void adminq_cancel(struct adminq *q, struct pf_cmd *cmd)
 static void complete(struct adminq *q, uint16_t slot, uint32_t len)
 {
 	struct pf_cmd *cmd = q->slots[slot];
+	struct virtio_admin_request *request;
+	struct virtio_admin_reply *reply;
+	int large = find_large(q, slot);
 	uint16_t status;
 
+	parts_of(q, slot, &request, &reply);
 	q->slots[slot] = NULL;
 	q->busy[slot / 64] &= ~(1ull << (slot % 64));
+	if (large >= 0)
+		q->large_slot[large] = -1;
 	if (!cmd)
 		return; /* nobody waits for it any more */
 	cmd->slot = -1;
-	status = le16toh(q->mem->slot[slot].reply.status);
-	cmd->qualifier = le16toh(q->mem->slot[slot].reply.qualifier);
+	status = le16toh(reply->status);
+	cmd->qualifier = le16toh(reply->qualifier);
 	if (len < sizeof(struct virtio_admin_reply)) {
 		end(cmd, -EIO);
 		return;
@@ -197,7 +255,7 @@ static void complete(struct adminq *q, uint16_t slot, uint32_t len)
 	if (cmd->result_len > cmd->result_room)
 		cmd->result_len = cmd->result_room;
 	if (cmd->result_len)
-		memcpy(cmd->result, q->mem->slot[slot].result, cmd->result_len);
+		memcpy(cmd->result, reply + 1, cmd->result_len);
 	end(cmd, -(int)status);
 }
 
@@ -245,6 +303,8 @@ void adminq_down(struct adminq *q)
 	}
 	while (!list_empty(&q->waiting))
 		end(list_first(&q->waiting, struct pf_cmd, node), -EIO);
+	while (!list_empty(&q->waiting_large))
+		end(list_first(&q->waiting_large, struct pf_cmd, node), -EIO);
 	while (!list_empty(&resting))
 		end(list_first(&resting, struct pf_cmd, node), -EIO);
 }

@@ -20,9 +20,9 @@ enum pf_queue {
 	PF_QUEUE_PARTS = 1,
 };
 
-/* Most that one command carries in each direction, behind its head. */
-#define PF_CMD_DATA_MAX   232
-#define PF_CMD_RESULT_MAX 248
+/* Most that one command carries in each direction, behind its head: the parts of any device. */
+#define PF_CMD_DATA_MAX   (65536 - 24)
+#define PF_CMD_RESULT_MAX (65536 - 8)
 
 struct adminq;
 
@@ -61,10 +61,21 @@ struct pf_channel_ops {
 	void (*cancel)(struct pf_channel *ch, struct pf_cmd *cmd);
 };
 
+/* Ids of device parts objects, which are the PF's, not its members' (virtio 1.4, 2.12.1.3). */
+struct pf_objects {
+	uint32_t limit; /* ids are below; 0: there can be none */
+	uint64_t taken[4];
+};
+
 struct pf_channel {
 	const struct pf_channel_ops *ops;
 	uint64_t opcodes; /* in use for the SR-IOV group, a bit each */
+	struct pf_objects objects;
 };
+
+/* An id that no object has, or -ENOSPC. */
+int pf_objects_take(struct pf_objects *objects);
+void pf_objects_release(struct pf_objects *objects, uint32_t id);
 
 /*
  * Sends a command; done() is called from the event loop, exactly once, at the latest deadline_ms

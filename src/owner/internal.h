@@ -12,6 +12,12 @@
 #define ADMINQ_SLOTS_MAX (ADMINQ_SIZE_MAX / 2)
 #define ADMINQ_RETRY_MS  5 /* after EAGAIN */
 
+/* What a command has room for in its slot; one with more data or a larger result has one of a few
+ * large buffers besides. */
+#define ADMINQ_SLOT_DATA   232
+#define ADMINQ_SLOT_RESULT 248
+#define ADMINQ_LARGE       2
+
 /* The memory of one queue, as the PF sees it too. */
 struct adminq_memory {
 	struct vring_desc desc[ADMINQ_SIZE_MAX];
@@ -35,10 +41,17 @@ struct adminq_memory {
 	uint8_t pad2[4096 - 2056];
 	struct {
 		struct virtio_admin_request request;
+		uint8_t data[ADMINQ_SLOT_DATA];
+		struct virtio_admin_reply reply;
+		uint8_t result[ADMINQ_SLOT_RESULT];
+	} slot[ADMINQ_SLOTS_MAX];
+	/* Never touched before a command needs it. */
+	struct {
+		struct virtio_admin_request request;
 		uint8_t data[PF_CMD_DATA_MAX];
 		struct virtio_admin_reply reply;
 		uint8_t result[PF_CMD_RESULT_MAX];
-	} slot[ADMINQ_SLOTS_MAX];
+	} large[ADMINQ_LARGE];
 };
 
 _Static_assert(sizeof(struct adminq_memory) % 4096 == 0, "admin queue memory");
@@ -57,11 +70,29 @@ struct adminq {
 	bool down;
 	struct pf_cmd *slots[ADMINQ_SLOTS_MAX]; /* NULL in a busy slot: given up on */
 	uint64_t busy[ADMINQ_SLOTS_MAX / 64];
-	struct list waiting; /* struct pf_cmd without a slot */
+	int large_slot[ADMINQ_LARGE]; /* the slot that has it; -1: free */
+	struct list waiting;          /* struct pf_cmd without a slot */
+	struct list waiting_large;    /* ... and without a large buffer */
 	struct list resting; /* struct pf_cmd that only its timer wakes: EAGAIN, or refused */
 	struct loop_fd interrupt;
 	int eventfd;
 };
+
+/* agree.c: what a PF and its owner say to each other before anything else. */
+struct agreement {
+	struct pf_channel *channel;
+	struct pf_cmd cmd;
+	uint64_t list;   /* of opcodes, little-endian */
+	uint8_t cap[10]; /* DRIVER_CAP_SET's data, and DEVICE_CAP_GET's */
+	void (*done)(struct agreement *agreement, int result);
+};
+
+/*
+ * Agrees on the commands for the SR-IOV group and, if the PF has them, on device parts objects, and
+ * writes both into the channel. done() has 0, or why not even the commands could be agreed on.
+ */
+void agreement_start(struct agreement *a, struct pf_channel *channel,
+		     void (*done)(struct agreement *a, int result));
 
 /* Makes the memory's content and the eventfd; mem is zeroed. Returns 0 or a negative errno. */
 int adminq_init(struct adminq *q, struct loop *loop);

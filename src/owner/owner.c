@@ -22,16 +22,10 @@
 /* Where the PF finds our memory. Anything but zero, which would hide a forgotten address. */
 #define ADMIN_IOVA 0x10000000u
 
-#define SETUP_DEADLINE_MS 2000
-
 /* The part of the common configuration behind struct virtio_pci_common_cfg (4.1.4.3). */
 #define COMMON_ADMIN_QUEUE_INDEX 60
 #define COMMON_ADMIN_QUEUE_NUM   62
 #define COMMON(field)            ((uint32_t)offsetof(struct virtio_pci_common_cfg, field))
-
-/* What we know how to use of the SR-IOV group's commands. */
-static const uint64_t opcodes_known = 1ull << VIRTIO_ADMIN_LIST_QUERY |
-				      1ull << VIRTIO_ADMIN_LIST_USE | VIRTIO_ADMIN_LEGACY_OPCODES;
 
 struct owner {
 	struct pf_channel channel;
@@ -44,8 +38,7 @@ struct owner {
 	struct adminq_memory *mem;
 	unsigned int nqueues;
 	struct adminq queues[ADMIN_QUEUES];
-	struct pf_cmd setup;
-	uint64_t opcodes; /* little-endian */
+	struct agreement agreement;
 	void (*ready)(void *ctx, int result);
 	void *ctx;
 };
@@ -239,32 +232,11 @@ static int enable_vfs(struct owner *o)
 	return 0;
 }
 
-static void list_used(struct pf_cmd *cmd)
+static void agreed(struct agreement *a, int result)
 {
-	struct owner *o = container_of(cmd, struct owner, setup);
+	struct owner *o = container_of(a, struct owner, agreement);
 
-	if (!cmd->error)
-		o->channel.opcodes = le64toh(o->opcodes);
-	o->ready(o->ctx, cmd->error);
-}
-
-static void list_queried(struct pf_cmd *cmd)
-{
-	struct owner *o = container_of(cmd, struct owner, setup);
-
-	if (cmd->error) {
-		o->ready(o->ctx, cmd->error);
-		return;
-	}
-	o->opcodes &= htole64(opcodes_known);
-	*cmd = (struct pf_cmd){
-		.opcode = VIRTIO_ADMIN_LIST_USE,
-		.group = VIRTIO_ADMIN_GROUP_SRIOV,
-		.data = &o->opcodes,
-		.data_len = sizeof(o->opcodes),
-		.done = list_used,
-	};
-	pf_channel_submit(&o->channel, cmd, SETUP_DEADLINE_MS);
+	o->ready(o->ctx, result);
 }
 
 static struct adminq *queue_of(struct owner *o, const struct pf_cmd *cmd)
@@ -314,14 +286,7 @@ int owner_new(struct loop *loop, const char *name, struct pci_access *pf,
 		owner_free(o);
 		return err;
 	}
-	o->setup = (struct pf_cmd){
-		.opcode = VIRTIO_ADMIN_LIST_QUERY,
-		.group = VIRTIO_ADMIN_GROUP_SRIOV,
-		.result = &o->opcodes,
-		.result_room = sizeof(o->opcodes),
-		.done = list_queried,
-	};
-	pf_channel_submit(&o->channel, &o->setup, SETUP_DEADLINE_MS);
+	agreement_start(&o->agreement, &o->channel, agreed);
 	*out = o;
 	return 0;
 }

@@ -290,6 +290,119 @@ static void test_what_does_not_fit_is_refused_from_the_loop(void **state)
 	assert_int_equal(c.cmd.error, 0);
 }
 
+/* --- large commands --- */
+
+static void submit_large(struct fixture *f, struct command *c, uint64_t member, uint8_t *buffer,
+			 uint32_t deadline_ms)
+{
+	prepare(f, c, member);
+	c->cmd.data = buffer;
+	c->cmd.data_len = PF_CMD_DATA_MAX;
+	c->cmd.result = buffer;
+	c->cmd.result_room = PF_CMD_RESULT_MAX;
+	adminq_submit(&f->q, &c->cmd, deadline_ms);
+}
+
+/* Data and result as long as can be are carried whole. */
+static void test_a_large_command(void **state)
+{
+	uint8_t *buffer = malloc(PF_CMD_RESULT_MAX);
+	struct fixture *f = *state;
+	struct vring_desc *desc;
+	struct command c;
+	uint8_t *memory;
+	int head;
+
+	assert_non_null(buffer);
+	for (size_t i = 0; i < PF_CMD_DATA_MAX; i++)
+		buffer[i] = (uint8_t)(i * 13);
+	submit_large(f, &c, 3, buffer, LONG);
+	head = take(f);
+	desc = &f->q.mem->desc[head];
+	assert_int_equal(desc->len, 24 + PF_CMD_DATA_MAX);
+	memory = desc_memory(f, (unsigned int)head);
+	for (size_t i = 0; i < PF_CMD_DATA_MAX; i++)
+		assert_int_equal(memory[24 + i], (uint8_t)(i * 13));
+	assert_int_equal(f->q.mem->desc[desc->next].len, 8 + PF_CMD_RESULT_MAX);
+	memory = desc_memory(f, desc->next);
+	for (size_t i = 0; i < PF_CMD_RESULT_MAX; i++)
+		memory[8 + i] = (uint8_t)(i * 7);
+	use(f, (uint32_t)head, 8 + PF_CMD_RESULT_MAX);
+	pass(f, 0);
+	assert_int_equal(c.cmd.error, 0);
+	assert_int_equal(c.cmd.result_len, PF_CMD_RESULT_MAX);
+	for (size_t i = 0; i < PF_CMD_RESULT_MAX; i++)
+		assert_int_equal(buffer[i], (uint8_t)(i * 7));
+	free(buffer);
+}
+
+/* There are few buffers for them: they wait for one in order, and hold up no other command. */
+static void test_more_large_commands_than_buffers(void **state)
+{
+	enum { N = ADMINQ_LARGE + 3 };
+	uint8_t *buffer = calloc(1, PF_CMD_RESULT_MAX);
+	struct fixture *f = *state;
+	struct command c[N], small;
+	int heads[ADMINQ_LARGE];
+
+	assert_non_null(buffer);
+	for (unsigned int i = 0; i < N; i++)
+		submit_large(f, &c[i], i, buffer, LONG);
+	for (unsigned int i = 0; i < ADMINQ_LARGE; i++)
+		heads[i] = take(f);
+	assert_int_equal(take(f), -1);
+	submit(f, &small, 100, LONG);
+	answer(f, take(f), 0, 0);
+	pass(f, 0);
+	assert_int_equal(small.done, 1);
+	for (unsigned int i = 0; i < N; i++) {
+		int head = heads[i % ADMINQ_LARGE];
+
+		assert_int_equal(member_of(f, head), i);
+		answer(f, head, 0, 0);
+		pass(f, 0);
+		assert_int_equal(c[i].done, 1);
+		heads[i % ADMINQ_LARGE] = take(f);
+	}
+	assert_int_equal(f->done, N + 1);
+	free(buffer);
+}
+
+/* One that timed out leaves its buffer to the PF, too. */
+static void test_the_buffer_of_a_timed_out_command(void **state)
+{
+	uint8_t *buffer = calloc(1, PF_CMD_RESULT_MAX);
+	struct fixture *f = *state;
+	struct command late[ADMINQ_LARGE], c;
+	int heads[ADMINQ_LARGE];
+
+	assert_non_null(buffer);
+	for (unsigned int i = 0; i < ADMINQ_LARGE; i++) {
+		submit_large(f, &late[i], i, buffer, 1);
+		heads[i] = take(f);
+	}
+	pass(f, 5);
+	assert_int_equal(f->done, ADMINQ_LARGE);
+	assert_int_equal(late[0].cmd.error, -ETIMEDOUT);
+	submit_large(f, &c, 50, buffer, LONG);
+	assert_int_equal(take(f), -1);
+	answer(f, heads[0], 0, 0);
+	pass(f, 0);
+	assert_int_equal(f->done, ADMINQ_LARGE);
+	answer(f, take(f), 0, 0);
+	pass(f, 0);
+	assert_int_equal(c.cmd.error, 0);
+	/* and one that waits for a buffer times out as well */
+	submit_large(f, &c, 51, buffer, LONG);
+	submit_large(f, &late[0], 52, buffer, 1);
+	pass(f, 5);
+	assert_int_equal(late[0].done, 1);
+	assert_int_equal(late[0].cmd.error, -ETIMEDOUT);
+	adminq_destroy(&f->q);
+	assert_int_equal(c.cmd.error, -EIO);
+	free(buffer);
+}
+
 static void test_indexes_wrap_at_65536(void **state)
 {
 	struct fixture *f = *state;
@@ -666,6 +779,9 @@ int main(void)
 		TEST(test_a_failure_is_an_error_with_a_qualifier),
 		TEST(test_a_used_length_that_is_wrong),
 		TEST(test_what_does_not_fit_is_refused_from_the_loop),
+		TEST(test_a_large_command),
+		TEST(test_more_large_commands_than_buffers),
+		TEST(test_the_buffer_of_a_timed_out_command),
 		TEST(test_indexes_wrap_at_65536),
 		TEST(test_a_command_times_out_at_its_deadline),
 		TEST(test_the_slot_of_a_timed_out_command_is_the_pfs_until_it_is_used),

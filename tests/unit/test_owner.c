@@ -89,6 +89,8 @@ static void test_the_channel_knows_the_commands_in_use(void **state)
 
 	start(f);
 	assert_int_equal(owner_channel(f->owner)->opcodes & LEGACY_OPCODES, LEGACY_OPCODES);
+	assert_int_equal(owner_channel(f->owner)->opcodes & 0x3fc00, 0x3fc00);
+	assert_int_equal(owner_channel(f->owner)->objects.limit, 255);
 	machine_settle(f->m);
 	assert_int_equal(f->ready, 1);
 }
