@@ -93,6 +93,7 @@ static bool works(struct fixture *f)
 /* --- what it does --- */
 
 /* A stopped device takes nothing; what it was notified of it finds when it goes on. */
+/* rules: admin-mode-1 admin-mode-4 admin-mode-8 */
 static void test_2_12_1_4_3_4_a_stopped_device_does_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -113,6 +114,7 @@ static void test_2_12_1_4_3_4_a_stopped_device_does_nothing(void **state)
 }
 
 /* A stopped device that is stopped, and a running one that is resumed: success. */
+/* rules: admin-mode-13 admin-mode-14 */
 static void test_2_12_1_4_5_the_mode_that_it_has(void **state)
 {
 	struct fixture *f = *state;
@@ -127,6 +129,7 @@ static void test_2_12_1_4_5_the_mode_that_it_has(void **state)
 }
 
 /* It ends what it has begun, tells the driver, and only then has stopped. */
+/* rules: admin-mode-2 admin-mode-3 */
 static void test_2_12_1_4_3_4_what_was_observed_is_written_back(void **state)
 {
 	struct fixture *f = *state;
@@ -154,6 +157,7 @@ static void test_2_12_1_4_3_4_what_was_observed_is_written_back(void **state)
 }
 
 /* PCI and virtio registers are there as always. */
+/* rules: admin-mode-5 admin-mode-6 */
 static void test_2_12_1_4_5_registers_of_a_stopped_device(void **state)
 {
 	struct fixture *f = *state;
@@ -176,6 +180,7 @@ static void test_2_12_1_4_5_registers_of_a_stopped_device(void **state)
 }
 
 /* No notification of a change either, until it goes on. */
+/* rules: admin-mode-9 */
 static void test_2_12_1_4_5_no_configuration_change_notification(void **state)
 {
 	struct fixture *f = *state;
@@ -192,6 +197,7 @@ static void test_2_12_1_4_5_no_configuration_change_notification(void **state)
 }
 
 /* An interrupt that is masked when the device stops is sent when both are over. */
+/* rules: admin-mode-1 admin-mode-9 */
 static void test_2_12_1_4_5_a_pending_interrupt_stays_pending(void **state)
 {
 	struct fixture *f = *state;
@@ -250,6 +256,7 @@ static void flr_done(struct pci_reset *reset)
 }
 
 /* A command that comes during FLR is answered after it. */
+/* rules: admin-mode-10 */
 static void test_2_12_1_4_5_stop_during_flr(void **state)
 {
 	struct fixture *f = *state;
@@ -277,6 +284,7 @@ static void test_2_12_1_4_5_stop_during_flr(void **state)
 }
 
 /* ... and one that comes during a reset by the driver. */
+/* rules: admin-mode-11 */
 static void test_2_12_1_4_5_stop_during_a_device_reset(void **state)
 {
 	struct fixture *f = *state;

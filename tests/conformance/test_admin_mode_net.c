@@ -43,6 +43,7 @@ static uint32_t make_frame(struct fixture *f, uint8_t *data)
 }
 
 /* Frames for it are lost and counted; its buffers are there when it goes on. */
+/* rules: admin-mode-8 */
 static void test_2_12_1_4_5_a_stopped_function_receives_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -71,6 +72,7 @@ static void test_2_12_1_4_5_a_stopped_function_receives_nothing(void **state)
 }
 
 /* The interrupt for what was received before is sent before the command is over. */
+/* rules: admin-mode-9 */
 static void test_2_12_1_4_5_no_interrupt_follows(void **state)
 {
 	struct fixture *f = *state;

@@ -124,6 +124,7 @@ static uint32_t set_part(struct fixture *f, uint16_t type, uint8_t flags, uint64
 /* --- what there is --- */
 
 /* 2.12.1.4.5: all of these commands, or none; for the SR-IOV group. */
+/* rules: admin-parts-1 */
 static void test_2_12_1_4_5_all_or_none(void **state)
 {
 	struct fixture *f = *state;
@@ -136,6 +137,7 @@ static void test_2_12_1_4_5_all_or_none(void **state)
 }
 
 /* The table of 2.12.1.4.4: order, and which are optional. */
+/* rules: admin-parts-3 admin-parts-10 */
 static void test_2_12_1_4_4_order(void **state)
 {
 	struct fixture *f = *state;
@@ -208,6 +210,7 @@ static void test_2_13_1_values(void **state)
 }
 
 /* 2.12.1.4.5: reset and FLR bring every part to its default. */
+/* rules: admin-parts-9 */
 static void test_2_12_1_4_5_parts_after_a_reset(void **state)
 {
 	struct fixture *f = *state;
@@ -263,6 +266,7 @@ static void test_2_12_1_4_3_1_size_count_and_list(void **state)
 }
 
 /* A result that does not fit: ENOMEM. */
+/* rules: admin-parts-12 */
 static void test_2_12_1_4_3_1_room_for_the_result(void **state)
 {
 	struct fixture *f = *state;
@@ -287,6 +291,7 @@ static void test_2_12_1_4_3_1_types(void **state)
 /* --- 2.12.1.4.3.2: GET --- */
 
 /* Any number of times, running or stopped, and always the same. */
+/* rules: admin-parts-2 */
 static void test_2_12_1_4_5_get_again(void **state)
 {
 	struct fixture *f = *state;
@@ -302,6 +307,7 @@ static void test_2_12_1_4_5_get_again(void **state)
 }
 
 /* Selected ones come in the order of the table, once each; those that don't exist are skipped. */
+/* rules: admin-parts-3 admin-parts-13 */
 static void test_2_12_1_4_3_2_selected(void **state)
 {
 	static const struct part_hdr list[] = {
@@ -441,6 +447,7 @@ static void test_2_12_1_5_group_and_member(void **state)
 /* --- 2.12.1.4.3.3: SET --- */
 
 /* Only a stopped device is set. */
+/* rules: admin-parts-4 */
 static void test_2_12_1_4_5_set_of_a_running_device(void **state)
 {
 	struct fixture *f = *state;
@@ -455,6 +462,7 @@ static void test_2_12_1_4_5_set_of_a_running_device(void **state)
 }
 
 /* Any number of times; each part on its own; and the last one counts. */
+/* rules: admin-parts-5 admin-parts-11 */
 static void test_2_12_1_4_5_set_again(void **state)
 {
 	struct fixture *f = *state;
@@ -506,6 +514,7 @@ static void test_2_14_what_follows_the_last_part(void **state)
 }
 
 /* A stream that is cut off anywhere but between two parts. */
+/* rules: admin-parts-14 */
 static void test_2_12_1_4_3_3_a_stream_that_is_cut_off(void **state)
 {
 	struct fixture *f = *state;
@@ -527,6 +536,7 @@ static void test_2_12_1_4_3_3_a_stream_that_is_cut_off(void **state)
 }
 
 /* 2.12.1.4.5: a part of another length than it has. */
+/* rules: admin-parts-6 */
 static void test_2_12_1_4_5_lengths(void **state)
 {
 	static const uint32_t more[] = { 1, 2, 8, 100 };
@@ -569,6 +579,7 @@ static void test_2_12_1_4_3_3_lengths_that_are_too_much(void **state)
 }
 
 /* 2.13: parts that are not known: an optional one is skipped, whatever is in it. */
+/* rules: admin-parts-8 */
 static void test_2_13_unknown_parts(void **state)
 {
 	static const uint16_t types[] = {
@@ -619,6 +630,7 @@ static void test_2_13_1_parts_that_come_twice(void **state)
 }
 
 /* 2.12.1.4.5: features, and what else no driver writes, are verified. */
+/* rules: admin-parts-7 admin-parts-11 */
 static void test_2_12_1_4_5_what_is_verified(void **state)
 {
 	struct fixture *f = *state;
@@ -742,6 +754,7 @@ static void test_more_data_than_parts_can_be(void **state)
 }
 
 /* What is in a stream that was changed at random is taken as a whole, or not at all. */
+/* rules: admin-parts-14 */
 static void test_streams_that_are_changed_at_random(void **state)
 {
 	struct fixture *f = *state;

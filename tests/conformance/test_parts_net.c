@@ -366,6 +366,7 @@ static void refused(struct fixture *f, uint64_t selector, const void *value, uin
 	assert_true(parts_equal(&f->parts, &f->after));
 }
 
+/* rules: admin-parts-6 admin-parts-14 */
 static void test_5_1_5_values_that_are_wrong(void **state)
 {
 	struct fixture *f = *state;

@@ -123,18 +123,30 @@ static void toggle_member(struct targets *t, uint8_t which)
 	}
 }
 
+/* All commands, and objects 0 and 1 to get and set parts; not all of it works in every state. */
+static void agree(struct targets *t)
+{
+	for (uint16_t group = SELF_GROUP; group <= SRIOV_GROUP; group++) {
+		uint64_t list = 0;
+
+		/* A strict PF refuses it for the SR-IOV group while there are no VFs. */
+		admin(&t->p, LIST_QUERY, group, 1, NULL, 0, &list, sizeof(list));
+		admin(&t->p, LIST_USE, group, 1, &list, sizeof(list), NULL, 0);
+	}
+	admin_set_limits(&t->p, 16, 16);
+	admin_obj_create(&t->p, 1, 0, KIND_GET);
+	admin_obj_create(&t->p, 1, 1, KIND_SET);
+}
+
 /* The PF's own registers are sane again after whatever was done to it. */
 static void restart(struct targets *t)
 {
-	uint64_t list = ALL_OPCODES;
-
 	driver_reset(&t->p.d);
 	t->p.d.ram.used = 0;
 	pf_driver_start(&t->p);
 	t->out = ram_alloc(&t->p.d.ram, OUT_MAX, 4096);
 	t->in = ram_alloc(&t->p.d.ram, OUT_MAX, 4096);
-	/* A strict PF refuses it while there are no VFs. */
-	admin(&t->p, LIST_USE, SRIOV_GROUP, 0, &list, sizeof(list), NULL, 0);
+	agree(t);
 }
 
 static void step(struct targets *t, struct input *in)
