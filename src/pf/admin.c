@@ -203,6 +203,19 @@ void admin_execute_again(struct admin_command *cmd)
 		admin_finish(cmd, outcome);
 }
 
+/* There is no memory for a command: it is answered all the same. */
+static void refuse(struct pf *pf, struct virtq *vq, struct virtq_chain *chain)
+{
+	struct virtio_admin_reply reply = {
+		.status = htole16(VIRTIO_ADMIN_ENOMEM),
+		.qualifier = htole16(VIRTIO_ADMIN_Q_NORESOURCE),
+	};
+	size_t n = virtq_copy_in(chain->segs + chain->nout, chain->nin, 0, &reply, sizeof(reply));
+
+	virtio_device_complete(pf->dev, vq, chain->head, (uint32_t)n, chain->segs,
+			       (size_t)(chain->nout + chain->nin));
+}
+
 static struct admin_command *command_new(struct pf *pf, struct virtq *vq,
 					 const struct virtq_chain *chain)
 {
@@ -246,10 +259,8 @@ void pf_admin_process(struct pf *pf, struct virtq *vq)
 
 		cmd = command_new(pf, vq, &chain);
 		if (!cmd) {
-			virtio_device_stop(pf->dev, "out of memory", false);
-			virtio_device_complete(pf->dev, vq, chain.head, 0, chain.segs,
-					       (size_t)(chain.nout + chain.nin));
-			return;
+			refuse(pf, vq, &chain);
+			continue;
 		}
 		outcome = execute(pf, cmd);
 		if (outcome.pending)

@@ -8,8 +8,12 @@
 #include "pf/admin.h"
 #include "virtio/parts.h"
 
-/* Bytes of headers to select by, and of parts to set: more than any function here has. */
-#define PARTS_DATA_MAX (256u << 10)
+/* Bytes of parts to set, and of headers to select by: more than any function here has. */
+#define SET_MAX    (256u << 10)
+#define SELECT_MAX (1024 * sizeof(struct virtio_part_hdr))
+
+/* What one of these commands costs the others on the PF, in commands. */
+#define PARTS_COST 8
 
 static struct outcome no_memory(void)
 {
@@ -21,6 +25,7 @@ static struct outcome find_object(struct admin_command *cmd, uint8_t kind)
 {
 	const struct pf_object *object = admin_object(cmd);
 
+	virtio_device_charge(cmd->pf->dev, PARTS_COST);
 	if (!object)
 		return admin_fail(VIRTIO_ADMIN_ENXIO, VIRTIO_ADMIN_Q_INVALID_FIELD);
 	return object->kind == kind ? admin_ok() : admin_invalid(VIRTIO_ADMIN_Q_INVALID_FIELD);
@@ -60,12 +65,12 @@ struct outcome admin_parts_metadata(struct admin_command *cmd)
 }
 
 /* Copies the command's data from an offset on, once: NULL if it is too much. */
-static uint8_t *copy_data(const struct admin_command *cmd, size_t from, size_t *len)
+static uint8_t *copy_data(const struct admin_command *cmd, size_t from, size_t max, size_t *len)
 {
 	uint8_t *data;
 
 	*len = cmd->data_len > from ? (size_t)(cmd->data_len - from) : 0;
-	if (*len > PARTS_DATA_MAX)
+	if (*len > max)
 		return NULL;
 	/* What is missing of a last header is zero (2.14). */
 	data = calloc(1, *len + sizeof(struct virtio_part_hdr));
@@ -88,7 +93,7 @@ struct outcome admin_parts_get(struct admin_command *cmd)
 	if (type > VIRTIO_ADMIN_PARTS_ALL)
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_FIELD);
 	if (type == VIRTIO_ADMIN_PARTS_SELECTED) {
-		selected = copy_data(cmd, VIRTIO_ADMIN_PARTS_GET_HEAD, &len);
+		selected = copy_data(cmd, VIRTIO_ADMIN_PARTS_GET_HEAD, SELECT_MAX, &len);
 		if (!selected)
 			return no_memory();
 	}
@@ -115,7 +120,7 @@ struct outcome admin_parts_set(struct admin_command *cmd)
 		return found;
 	if (!vf->dev->state->halted)
 		return admin_fail(VIRTIO_ADMIN_EBUSY, VIRTIO_ADMIN_Q_INVALID_COMMAND);
-	data = copy_data(cmd, sizeof(struct virtio_admin_obj_hdr), &len);
+	data = copy_data(cmd, sizeof(struct virtio_admin_obj_hdr), SET_MAX, &len);
 	if (!data)
 		return no_memory();
 	err = virtio_parts_set(vf, data, len);

@@ -373,6 +373,21 @@ static void test_2_14_a_list_that_is_cut_off(void **state)
 	assert_non_null(part_find(&f->parts, P_STATUS, 0));
 }
 
+/* More of them than any function has parts. */
+static void test_a_list_that_is_too_long(void **state)
+{
+	static uint8_t data[16 + 1025 * 16] = { [4] = GET_ID, [8] = GET_SELECTED };
+	struct fixture *f = *state;
+
+	assert_int_equal(admin_big(f->pf, PARTS_GET, VF, data, 16 + 1024 * 16, f->parts.data,
+				   0x8000, &f->parts.len),
+			 OK);
+	assert_int_equal(f->parts.len, 0);
+	assert_int_equal(STATUS(admin_big(f->pf, PARTS_GET, VF, data, sizeof(data), f->parts.data,
+					  0x8000, &f->parts.len)),
+			 ST_ENOMEM);
+}
+
 static void test_2_12_1_4_3_2_room_and_types(void **state)
 {
 	uint8_t data[16] = { [4] = GET_ID, [8] = GET_ALL };
@@ -809,6 +824,7 @@ int main(void)
 		TEST(test_2_12_1_4_3_2_selected),
 		TEST_ONCE(test_2_12_1_4_3_2_each_selected),
 		TEST(test_2_14_a_list_that_is_cut_off),
+		TEST(test_a_list_that_is_too_long),
 		TEST(test_2_12_1_4_3_2_room_and_types),
 		TEST(test_2_12_1_4_2_objects),
 		TEST(test_2_12_1_5_group_and_member),
