@@ -212,8 +212,25 @@ def frame():
     yield "vlan-tso4", with_header(0, 1, 1, 58, 64, 38, 16, (0, 0, 0), vlan + bytes(1000))
 
 
+def parts():
+    """The last record of each stream that ridge once saved, without the long table of VLANs."""
+    streams = pathlib.Path(__file__).parent.parent / "fixture" / "streams"
+    for kind, name in enumerate(("ridge-blk", "ridge-net", "ridge-net-packed")):
+        data = (streams / f"{name}.stream").read_bytes()
+        record = data[16 + int.from_bytes(data[:8], "little") + 16:]
+        short = b""
+        while record:
+            whole = 16 + int.from_bytes(record[12:16], "little")
+            short += record[:whole] if whole < 400 else b""
+            record = record[whole:]
+        stream = struct.pack("<QII", len(short), 0, 0) + short
+        yield name, u8(kind, 63) + stream
+        yield f"{name}-two", u8(kind, 6) + struct.pack("<QII", 3, 1, 7) + b"abc" + stream + struct.pack(
+            "<QII", 24, 0, 0) + short[:24]
+
+
 def main():
-    for target in (admin, config, frame, jsonrpc, session, vfio_user, virtqueue):
+    for target in (admin, config, frame, jsonrpc, parts, session, vfio_user, virtqueue):
         folder = CORPUS / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("seed-*"):
