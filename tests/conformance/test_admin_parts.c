@@ -768,6 +768,43 @@ static void test_more_data_than_parts_can_be(void **state)
 	assert_int_equal(reply[0], ST_ENOMEM);
 }
 
+/*
+ * What Linux' virtio-vfio-pci sends to save a function and to restore it, with the lengths that it
+ * has; header and status are descriptors of their own, results are pages. Of the used lengths it
+ * takes that of DEV_PARTS_GET for the length of the parts.
+ */
+static void test_linux_saves_and_restores(void **state)
+{
+	struct fixture *f = *state;
+	struct obj_data create = { .hdr = { .id = 10 }, .kind = KIND_GET };
+	uint8_t get[16] = { [4] = 10, [8] = GET_ALL }, size[16] = { [4] = 10 };
+	uint32_t value[2], none, pages;
+	uint8_t byte = MODE_STOPPED;
+
+	assert_int_equal(admin_big(f->pf, MODE_SET, VF, &byte, 1, value, 0, &none), OK);
+	assert_int_equal(f->pf->used_len, 8);
+	assert_int_equal(admin_big(f->pf, OBJ_CREATE, VF, &create, 24, value, 0, &none), OK);
+	assert_int_equal(f->pf->used_len, 8);
+	assert_int_equal(admin_big(f->pf, PARTS_METADATA_GET, VF, size, 16, value, 8, &none), OK);
+	assert_int_equal(f->pf->used_len, 8 + 8);
+	pages = (value[0] + 4095) / 4096 * 4096;
+	assert_int_equal(
+		admin_big(f->pf, PARTS_GET, VF, get, 16, f->parts.data, pages, &f->parts.len), OK);
+	assert_true(f->parts.len > 0 && f->parts.len <= value[0]);
+	assert_int_equal(f->pf->used_len, 8 + f->parts.len);
+	assert_int_equal(admin_big(f->pf, OBJ_DESTROY, VF, &create.hdr, 8, value, 0, &none), OK);
+	create.kind = KIND_SET; /* the next free id is the same */
+	assert_int_equal(admin_big(f->pf, OBJ_CREATE, VF, &create, 24, value, 0, &none), OK);
+	assert_int_equal(parts_set(f->pf, VF, 10, &f->parts), OK);
+	assert_int_equal(f->pf->used_len, 8);
+	/* FLR comes when the device is closed, and the object is destroyed after that */
+	assert_int_equal(f->b->vf->pa->ops->reset(f->b->vf->pa, NULL), 0);
+	assert_int_equal(admin_big(f->pf, OBJ_DESTROY, VF, &create.hdr, 8, value, 0, &none), OK);
+	cfg_write(&f->b->d, 4, 2, 6);
+	blk_start_queues(f->b, B_MQ, QUEUES);
+	assert_int_equal(blk_request(f->b, T_IN, 1, SECTOR), ST_OK);
+}
+
 /* What is in a stream that was changed at random is taken as a whole, or not at all. */
 /* rules: admin-parts-14 */
 static void test_streams_that_are_changed_at_random(void **state)
@@ -841,6 +878,7 @@ int main(void)
 		TEST(test_4_1_4_3_queues),
 		TEST(test_addresses_that_are_nowhere),
 		TEST(test_more_data_than_parts_can_be),
+		TEST(test_linux_saves_and_restores),
 		TEST_ONCE(test_streams_that_are_changed_at_random),
 	};
 
