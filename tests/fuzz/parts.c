@@ -19,6 +19,7 @@ static const struct {
 	const char *type;
 	struct device_params params;
 } kinds[] = {
+	{ "blk", { .queues = 1 } },
 	{ "blk", { .queues = 2, .packed = true } },
 	{ "net", { .queues = 1, .queue_size = 128 } },
 	{ "net", { .queues = 2, .packed = true, .mtu = 1500 } },

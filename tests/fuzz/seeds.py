@@ -215,7 +215,7 @@ def frame():
 def parts():
     """The last record of each stream that ridge once saved, without the long table of VLANs."""
     streams = pathlib.Path(__file__).parent.parent / "fixture" / "streams"
-    for kind, name in enumerate(("ridge-blk", "ridge-net", "ridge-net-packed")):
+    for kind, name in enumerate(("ridge-blk", "ridge-blk-queues", "ridge-net", "ridge-net-packed")):
         data = (streams / f"{name}.stream").read_bytes()
         record = data[16 + int.from_bytes(data[:8], "little") + 16:]
         short = b""
