@@ -82,12 +82,12 @@ static int try_leak(void)
 static int try_overflow(void)
 {
 	/* volatile: the compiler is not to see how much it points to */
-	char *volatile p = malloc(16);
+	volatile char *volatile p = malloc(16);
 	volatile size_t end = 16;
 
 	if (p)
 		p[end] = 0;
-	free(p);
+	free((void *)p);
 	return 0;
 }
 
