@@ -161,8 +161,8 @@ static struct outcome execute(struct pf *pf, struct admin_command *cmd)
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_GROUP);
 	if (commands[cmd->opcode].to_member && !find_member(pf, cmd))
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_MEMBER);
-	if (commands[cmd->opcode].waits && admin_member_resetting(cmd))
-		return admin_wait_for_reset(cmd);
+	if (commands[cmd->opcode].waits && admin_wait_for_reset(cmd))
+		return (struct outcome){ .pending = true };
 	if (cmd->member && member_busy(cmd))
 		return admin_fail(VIRTIO_ADMIN_EAGAIN, VIRTIO_ADMIN_Q_TRYAGAIN);
 	return commands[cmd->opcode].fn(cmd);

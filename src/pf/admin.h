@@ -110,9 +110,8 @@ struct outcome admin_parts_set(struct admin_command *cmd);
 
 /* admin_mode.c */
 struct outcome admin_mode_set(struct admin_command *cmd);
-/* Whether the member is in a reset, and a command to it has to wait until that is over. */
-bool admin_member_resetting(const struct admin_command *cmd);
-struct outcome admin_wait_for_reset(struct admin_command *cmd);
+/* True if the member is in a reset: the command is executed again when that is over. */
+bool admin_wait_for_reset(struct admin_command *cmd);
 /* The command waits from now on, and its member is busy until it ends. */
 struct outcome admin_hold(struct admin_command *cmd, uint32_t at_most_ms);
 /* It waits no longer. */

@@ -42,13 +42,6 @@ void admin_wait_cancel(struct admin_command *cmd)
 		virtio_device_halt_cancel(cmd->member->vf->dev, &cmd->halt);
 }
 
-bool admin_member_resetting(const struct admin_command *cmd)
-{
-	const struct virtio_pci *vf = cmd->member->vf;
-
-	return vf->fn.resetting || vf->dev->resetting;
-}
-
 static void on_reset(struct virtio_reset *reset)
 {
 	admin_execute_again(container_of(reset, struct admin_command, reset));
@@ -59,17 +52,24 @@ static void on_function_reset(struct pci_reset *reset)
 	admin_execute_again(container_of(reset, struct admin_command, function_reset));
 }
 
-struct outcome admin_wait_for_reset(struct admin_command *cmd)
+bool admin_wait_for_reset(struct admin_command *cmd)
 {
 	struct virtio_pci *vf = cmd->member->vf;
+	int err;
 
 	cmd->reset.done = on_reset;
 	cmd->function_reset.done = on_function_reset;
 	if (vf->fn.resetting)
-		pci_function_reset(&vf->fn, &cmd->function_reset);
+		err = pci_function_reset(&vf->fn, &cmd->function_reset);
+	else if (vf->dev->resetting)
+		err = virtio_device_reset(vf->dev, &cmd->reset);
 	else
-		virtio_device_reset(vf->dev, &cmd->reset);
-	return wait_at_most(cmd, ADMIN_WAIT_MS);
+		return false;
+	/* The last chain may have come back already, and the reset ended now. */
+	if (err != -EINPROGRESS)
+		return false;
+	wait_at_most(cmd, ADMIN_WAIT_MS);
+	return true;
 }
 
 /* A function level reset that came before the member had stopped leaves it running. */

@@ -14,9 +14,11 @@ static int setup_strict(void **state, bool strict)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	int image = memfd_create("test:image", MFD_CLOEXEC);
+	static const uint8_t zeroes[SECTORS * SECTOR];
 
 	assert_non_null(f);
-	assert_int_equal(ftruncate(image, SECTORS * SECTOR), 0);
+	/* Not a hole: a read ends when it is begun, and not in a thread of the kernel's. */
+	assert_int_equal(write(image, zeroes, sizeof(zeroes)), sizeof(zeroes));
 	f->b = blk_fixture_new_strict(image, NULL, strict);
 	f->pf = &f->b->pf;
 	admin_use_supported(f->pf);
@@ -303,6 +305,31 @@ static void test_2_12_1_4_5_stop_during_a_device_reset(void **state)
 	assert_int_equal(resume(f), OK);
 }
 
+/* The last I/O is over, and the reset about to end, when the command is looked at. */
+static void test_stop_at_the_end_of_a_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct pci_access *pa = f->b->vf->pa;
+	struct admin_cmd cmd;
+
+	for (int flr = 0; flr < 2; flr++) {
+		hang(f, true);
+		blk_send(f->b, 0, T_IN, 1, SECTOR);
+		machine_settle(f->b->m);
+		if (flr)
+			assert_int_equal(pa->ops->reset(pa, NULL), -EINPROGRESS);
+		else
+			set_common(&f->b->d, C_DEVICE_STATUS, 1, 0);
+		cmd = send_mode(f, MODE_STOPPED);
+		hang(f, false);
+		assert_int_equal(admin_wait(f->pf, &cmd), OK);
+		assert_int_equal(resume(f), OK);
+		cfg_write(&f->b->d, 4, 2, 6);
+		blk_start(f->b, 0);
+		assert_true(works(f));
+	}
+}
+
 /* FLR while it stops: whoever reset it has a running device, and the command says try again. */
 static void test_flr_while_it_stops(void **state)
 {
@@ -403,7 +430,7 @@ static void test_a_legacy_reset_that_hangs(void **state)
 	/* its memory is still in use: nobody tells a legacy driver otherwise */
 	assert_int_equal(legacy_read(f->pf, VF, L_STATUS, 1, &value), TRY_AGAIN);
 	hang(f, false);
-	machine_settle(f->b->m);
+	machine_wait(f->b->m, !f->b->vf->vf.dev->resetting);
 	assert_int_equal(legacy_get(f->pf, VF, L_STATUS, 1), 0);
 	assert_int_equal(legacy_write(f->pf, VF, L_STATUS, 1, 0), OK);
 }
@@ -465,7 +492,7 @@ static void test_vf_enable_that_is_cleared(void **state)
 	pf_enable_vfs(f->pf, 0);
 	assert_int_equal(admin_wait(f->pf, &cmd), INVALID_MEMBER);
 	hang(f, false);
-	machine_settle(f->b->m);
+	machine_wait(f->b->m, !f->b->vf->vf.fn.resetting);
 	pf_enable_vfs(f->pf, 1);
 	assert_int_equal(stop(f), OK);
 	assert_int_equal(resume(f), OK);
@@ -508,6 +535,7 @@ int main(void)
 		TEST(test_a_driver_does_not_resume_its_device),
 		TEST(test_2_12_1_4_5_stop_during_flr),
 		TEST(test_2_12_1_4_5_stop_during_a_device_reset),
+		TEST(test_stop_at_the_end_of_a_reset),
 		TEST(test_flr_while_it_stops),
 		TEST(test_2_12_1_4_3_4_flags),
 		TEST(test_2_12_1_5_group_and_member),
