@@ -139,11 +139,16 @@ static bool find_member(struct pf *pf, struct admin_command *cmd)
 	return true;
 }
 
-/* Another command holds the member, or a reset by a legacy driver is still to end. */
+/*
+ * Another command holds the member, or a reset by a legacy driver is still to end. Objects are no
+ * business of the member's.
+ */
 static bool member_busy(const struct admin_command *cmd)
 {
 	struct pf_member *member = cmd->member;
 
+	if (!member || (VIRTIO_ADMIN_OBJECT_OPCODES >> cmd->opcode & 1))
+		return false;
 	if (!member->vf->dev->resetting)
 		member->reset_late = false;
 	return member->busy ||
@@ -163,7 +168,7 @@ static struct outcome execute(struct pf *pf, struct admin_command *cmd)
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_MEMBER);
 	if (commands[cmd->opcode].waits && admin_wait_for_reset(cmd))
 		return (struct outcome){ .pending = true };
-	if (cmd->member && member_busy(cmd))
+	if (member_busy(cmd))
 		return admin_fail(VIRTIO_ADMIN_EAGAIN, VIRTIO_ADMIN_Q_TRYAGAIN);
 	return commands[cmd->opcode].fn(cmd);
 }

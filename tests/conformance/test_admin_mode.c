@@ -398,6 +398,10 @@ static void test_io_that_hangs(void **state)
 	/* meanwhile the member is busy */
 	assert_int_equal(legacy_read(f->pf, VF, L_STATUS, 1, &(uint64_t){ 0 }), TRY_AGAIN);
 	assert_int_equal(resume(f), TRY_AGAIN);
+	/* ... but not for what is the PF's: nobody would destroy an object later */
+	assert_int_equal(admin_set_limits(f->pf, 8, 8), OK);
+	assert_int_equal(admin_obj_create(f->pf, VF, 0, KIND_GET), OK);
+	assert_int_equal(admin_obj_destroy(f->pf, VF, 0), OK);
 	assert_int_equal(wait_long(f, &cmd), TRY_AGAIN);
 	/* it runs */
 	second = blk_send(f->b, 0, T_IN, 2, SECTOR);
