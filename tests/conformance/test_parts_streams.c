@@ -128,7 +128,7 @@ static void test_every_stream_loads(void **state)
 		count++;
 	}
 	closedir(dir);
-	assert_true(count >= 4);
+	assert_true(count >= 6);
 }
 
 /* --- making --- */
