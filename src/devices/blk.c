@@ -21,8 +21,10 @@ static void blk_process(struct virtio_device *dev, struct virtq *vq)
 	struct virtq_chain chain;
 
 	blk->size_checked = false;
-	while (virtio_device_pop(dev, vq, &chain))
+	while (virtio_device_pop(dev, vq, &chain)) {
 		blk_request_start(blk, vq, &chain);
+		virtio_device_charge(dev, VIRTIO_BUDGET / BLK_TURN - 1);
+	}
 }
 
 static int image_size(int fd, uint64_t *bytes)
@@ -42,6 +44,7 @@ static void blk_destroy(struct virtio_device *dev)
 	struct blk *blk = blk_of(dev);
 
 	uring_batch_cancel(&blk->ended);
+	blk_requests_free(blk);
 	fd_close(&blk->fd);
 	free(blk);
 }
@@ -228,6 +231,7 @@ int blk_create(const struct device_type *type, const struct device_params *p,
 	blk->fd = p->backend;
 	blk->readonly = p->readonly;
 	list_init(&blk->bounce_waits);
+	list_init(&blk->spare);
 #ifdef RIDGE_FAULTS
 	list_init(&blk->held);
 #endif

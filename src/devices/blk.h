@@ -32,7 +32,15 @@
 #define SECTOR_SHIFT 9
 #define SECTOR_SIZE  (1u << SECTOR_SHIFT)
 
-#define BLK_PIECE_MAX   (1u << 20) /* bytes moved by one operation */
+#define BLK_PIECE_MAX  (1u << 20) /* bytes moved by one operation */
+#define BLK_SPARE_SEGS 4          /* segments of a request that is used again ... */
+#define BLK_SPARE_MAX  64         /* ... and how many are kept */
+/*
+ * Requests taken before others have their turn. When page cache answers them they are done at the
+ * end of the turn, and the driver can use what it gets back while the next are read: with half of a
+ * usual queue depth in a turn, neither waits for the other.
+ */
+#define BLK_TURN        16
 #define BLK_BOUNCES_MAX 16         /* of one function */
 #define ZEROES_IOVS     16         /* of 64 KiB of zeroes each */
 #define BLK_RANGES_MAX  64         /* of one discard or write zeroes request */
@@ -54,6 +62,8 @@ struct blk {
 	char serial[DEVICE_SERIAL_LEN];
 	unsigned int bounces;     /* in use */
 	struct list bounce_waits; /* struct blk_request */
+	struct list spare;        /* struct blk_request that ended, to be used again */
+	unsigned int nspare;
 	struct uring_batch ended; /* requests of which the driver was not told yet */
 	bool size_checked;        /* in this go */
 	uint64_t size_now;        /* bytes, if regular */
@@ -105,6 +115,7 @@ static inline struct blk *blk_of(struct virtio_device *dev)
 }
 
 /* blk_request.c */
+void blk_requests_free(struct blk *blk);
 void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *chain);
 /* Ends a request with a VIRTIO_BLK_S_* status. */
 void blk_request_done(struct blk_request *r, uint8_t status);

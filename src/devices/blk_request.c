@@ -21,6 +21,50 @@ static uint32_t used_len(const struct blk_request *r, uint8_t status)
 	return (uint32_t)(data + 1 == r->in_len ? data + 1 : data);
 }
 
+/*
+ * Most requests have few segments, and come as fast as they go: they are not given back to
+ * malloc(), which keeps only a handful of one size at hand.
+ */
+static void request_free(struct blk_request *r)
+{
+	struct blk *blk = r->blk;
+
+	if (r->nsegs > BLK_SPARE_SEGS || blk->nspare == BLK_SPARE_MAX) {
+		free(r);
+		return;
+	}
+	list_add_tail(&blk->spare, &r->node);
+	blk->nspare++;
+}
+
+void blk_requests_free(struct blk *blk)
+{
+	while (!list_empty(&blk->spare)) {
+		struct blk_request *r = list_first(&blk->spare, struct blk_request, node);
+
+		list_del(&r->node);
+		free(r);
+	}
+	blk->nspare = 0;
+}
+
+/* Zeroes but for what is behind it. */
+static struct blk_request *request_alloc(struct blk *blk, uint16_t nsegs)
+{
+	uint16_t room = nsegs > BLK_SPARE_SEGS ? nsegs : BLK_SPARE_SEGS;
+	struct blk_request *r;
+
+	if (room > BLK_SPARE_SEGS || list_empty(&blk->spare))
+		return calloc(1, sizeof(*r) +
+					 room * (sizeof(struct iommu_seg) + sizeof(struct iovec)));
+	/* The last one that ended: it is in the caches. */
+	r = container_of(blk->spare.prev, struct blk_request, node);
+	list_del(&r->node);
+	blk->nspare--;
+	memset(r, 0, sizeof(*r));
+	return r;
+}
+
 /* One interrupt for all that ended together. */
 static void tell_driver(struct uring_batch *batch)
 {
@@ -45,7 +89,7 @@ static void request_end(struct blk_request *r, uint8_t status)
 	blk_io_end(r);
 	free(r->ranges);
 	free(r->sx);
-	free(r);
+	request_free(r);
 	if (!uring_after_batch(blk->uring, &blk->ended, tell_driver))
 		virtio_device_flush(dev, vq);
 }
@@ -142,8 +186,7 @@ static struct blk_request *request_new(struct blk *blk, struct virtq *vq,
 				       const struct virtq_chain *chain)
 {
 	uint16_t nsegs = (uint16_t)(chain->nout + chain->nin);
-	struct blk_request *r =
-		calloc(1, sizeof(*r) + nsegs * (sizeof(struct iommu_seg) + sizeof(struct iovec)));
+	struct blk_request *r = request_alloc(blk, nsegs);
 
 	if (!r)
 		return NULL;
