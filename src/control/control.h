@@ -47,6 +47,8 @@
 #define RIDGE_CONTROL_CONTROL_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "base/list.h"
@@ -55,6 +57,8 @@
 #include "control/jsonrpc.h"
 
 struct server;
+
+#define CONTROL_SEED_SIZE 16
 
 struct control {
 	struct loop *loop;
@@ -67,6 +71,9 @@ struct control {
 	unsigned adopting; /* PF processes found at the start that did not give all answers yet */
 	void (*adopted)(struct control *ctl); /* adopting went to 0 */
 	const char *pf_argument; /* one more for PF processes that are started; NULL: none */
+	uint8_t mac_seed[CONTROL_SEED_SIZE]; /* of net.c */
+	bool have_mac_seed;
+	rlim_t descriptors_max; /* that we may have */
 	bool stopping;
 	struct jsonrpc_call *stop_call; /* system.shutdown: answered when all is gone */
 };

@@ -12,8 +12,10 @@
 #include "control/net.h"
 #include "control/operation.h"
 #include "control/runtime.h"
+#include "control/server.h"
 
-#define FUNCTION_BACKLOG 8
+#define FUNCTION_BACKLOG  8
+#define DESCRIPTORS_SPARE (SERVER_CLIENTS_MAX + 64)
 
 int function_usable(const struct function *fn, struct error *e)
 {
@@ -55,6 +57,24 @@ int function_open_socket(struct function *fn, struct error *e)
 	return err;
 }
 
+/*
+ * The kernel gives the lowest descriptor that is free, so a new one says how many there are.
+ * Clients, PF processes and the rest of this function need some, too.
+ */
+static int descriptors_left(const struct function *fn, struct error *e)
+{
+	rlim_t limit = fn->pf->ctl->descriptors_max;
+
+	if ((rlim_t)fn->fds[FUNCTION_FD_STATE] + DESCRIPTORS_SPARE < limit)
+		return 0;
+	return error_set(e, EMFILE,
+			 "ridged may have %llu descriptors, which is not enough for more than the "
+			 "%zu functions there are (up to 3 each, and %d for the rest); raise its "
+			 "limit of open files (LimitNOFILE=, ulimit -n)",
+			 (unsigned long long)limit, fn->pf->ctl->functions.n - 1,
+			 DESCRIPTORS_SPARE);
+}
+
 static int open_state(struct function *fn, struct error *e)
 {
 	char name[IPC_NAME_MAX + 8];
@@ -63,7 +83,7 @@ static int open_state(struct function *fn, struct error *e)
 	fn->fds[FUNCTION_FD_STATE] = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fn->fds[FUNCTION_FD_STATE] < 0)
 		return error_set(e, errno, "memory for its state: %s", strerror(errno));
-	return 0;
+	return descriptors_left(fn, e);
 }
 
 int function_open(struct function *fn, struct error *e)

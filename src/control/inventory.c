@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/journal.h"
+#include "control/net.h"
 #include "control/operation.h"
 #include "control/pf_process.h"
 #include "control/events.h"
@@ -71,6 +72,8 @@ static struct function *function_found(struct pf *pf, const struct ipc_function_
 		log_err("%s: out of memory", info->name);
 	else if (!info->batch || journal_has(pf->ctl->runtime_dir, info->batch))
 		fn->phase = FUNCTION_READY;
+	if (fn && !strcmp(info->type, "net") && net_join(fn))
+		log_err("%s: out of memory", info->name);
 	params_free(&params);
 	return fn;
 }

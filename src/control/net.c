@@ -15,11 +15,9 @@
 
 #include "base/fd.h"
 
-#define SEED_SIZE  16
+#define SEED_SIZE  CONTROL_SEED_SIZE
 #define MAC_TRIES  1000
-#define MAC_TEXT   18
-#define FNV_OFFSET 0xcbf29ce484222325ull
-#define FNV_PRIME  0x100000001b3ull
+#define MAC_TEXT   FUNCTION_MAC_TEXT
 #define TUN_DEVICE "/dev/net/tun"
 
 /* The seed of the runtime directory, made when it is needed first. */
@@ -40,23 +38,14 @@ static int seed_read(const char *dir, uint8_t seed[SEED_SIZE], struct error *e)
 	return 0;
 }
 
-static uint64_t hash_add(uint64_t hash, const void *data, size_t len)
-{
-	const uint8_t *bytes = data;
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * FNV_PRIME;
-	return hash;
-}
-
 static void mac_make(const uint8_t seed[SEED_SIZE], const char *name, unsigned try,
 		     char text[MAC_TEXT])
 {
-	uint64_t hash = hash_add(FNV_OFFSET, seed, SEED_SIZE);
+	uint64_t hash = names_hash(NAMES_HASH, seed, SEED_SIZE);
 	uint8_t mac[6];
 
-	hash = hash_add(hash, name, strlen(name));
-	hash = hash_add(hash, &try, sizeof(try));
+	hash = names_hash(hash, name, strlen(name));
+	hash = names_hash(hash, &try, sizeof(try));
 	for (size_t i = 0; i < sizeof(mac); i++)
 		mac[i] = (uint8_t)((hash ^ hash >> 16) >> (8 * i));
 	/* IEEE 802, 8.2: locally administered, and not a group. */
@@ -72,25 +61,29 @@ static bool on_switch(const struct function *fn)
 	return !backend || !strcmp(backend, "switch");
 }
 
-/* The function that has the address on the switch, or NULL. */
-static struct function *mac_holder(const struct function *fn, const char *mac)
+/* The function that has the address on the PF's switch, or NULL. */
+static struct function *mac_holder(const struct pf *pf, const char *mac)
 {
-	struct function *other;
+	struct name_node *node = names_find(&pf->macs, mac);
 
-	list_for_each (other, &fn->pf->functions, node) {
-		const char *have = params_text(&other->params, FUNCTION_MAC);
+	return node ? container_of(node, struct function, by_mac) : NULL;
+}
 
-		if (other != fn && on_switch(other) && have && !strcmp(have, mac))
-			return other;
-	}
-	return NULL;
+int net_join(struct function *fn)
+{
+	const char *mac = params_text(&fn->params, FUNCTION_MAC);
+
+	if (!mac || !on_switch(fn))
+		return 0;
+	snprintf(fn->mac, sizeof(fn->mac), "%s", mac);
+	return names_add(&fn->pf->macs, &fn->by_mac, fn->mac);
 }
 
 int net_address(struct function *fn, struct error *e)
 {
 	const char *mac = params_text(&fn->params, FUNCTION_MAC);
-	struct function *other = mac && on_switch(fn) ? mac_holder(fn, mac) : NULL;
-	uint8_t seed[SEED_SIZE];
+	struct function *other = mac && on_switch(fn) ? mac_holder(fn->pf, mac) : NULL;
+	struct control *ctl = fn->pf->ctl;
 	char text[MAC_TEXT];
 	unsigned try = 0;
 	int err;
@@ -100,16 +93,18 @@ int net_address(struct function *fn, struct error *e)
 				 "mac=%s: function %s on PF %s has this address; give another, or "
 				 "leave it out",
 				 mac, function_name(other), fn->pf->name);
-	if (mac)
-		return 0;
-	err = seed_read(fn->pf->ctl->runtime_dir, seed, e);
-	if (err)
-		return err;
-	do
-		mac_make(seed, function_name(fn), try++, text);
-	while (on_switch(fn) && mac_holder(fn, text) && try < MAC_TRIES);
-	return params_set(&fn->params, FUNCTION_MAC, text) ? error_set(e, ENOMEM, "out of memory")
-							   : 0;
+	if (!mac) {
+		err = ctl->have_mac_seed ? 0 : seed_read(ctl->runtime_dir, ctl->mac_seed, e);
+		if (err)
+			return err;
+		ctl->have_mac_seed = true;
+		do
+			mac_make(ctl->mac_seed, function_name(fn), try++, text);
+		while (on_switch(fn) && mac_holder(fn->pf, text) && try < MAC_TRIES);
+		if (params_set(&fn->params, FUNCTION_MAC, text))
+			return error_set(e, ENOMEM, "out of memory");
+	}
+	return net_join(fn) ? error_set(e, ENOMEM, "out of memory") : 0;
 }
 
 static int tap_error(const char *name, int err, bool exists, struct error *e)

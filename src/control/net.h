@@ -13,11 +13,14 @@
 #include "control/registry.h"
 
 /*
- * Settles the address of a function of type net that is about to be made on its PF: one that the
- * PF's switch does not have yet. Returns 0, or a negative errno with e set (-EEXIST: the address
- * asked for is another function's).
+ * Settles, and notes, the address of a function of type net that is about to be made on its PF: one
+ * that the PF's switch does not have yet. Returns 0, or a negative errno with e set (-EEXIST: the
+ * address asked for is another function's).
  */
 int net_address(struct function *fn, struct error *e);
+
+/* Notes the address that a function has on its PF's switch, if it has one. Returns 0 or -ENOMEM. */
+int net_join(struct function *fn);
 
 /*
  * Opens the TAP name, non-blocking and with offload headers. One that is not there is made and set

@@ -386,7 +386,9 @@ struct json_object *params_json(const struct params *p)
 			value = json_object_new_int64((int64_t)params_number(p, i));
 		else
 			value = json_object_new_string(p->value[i]);
-		json_object_object_add(object, key->key, value);
+		json_object_object_add_ex(object, key->key, value,
+					  JSON_C_OBJECT_ADD_KEY_IS_NEW |
+						  JSON_C_OBJECT_ADD_CONSTANT_KEY);
 	}
 	return object;
 }

@@ -94,6 +94,7 @@ static void pf_free(struct pf *pf)
 	while (!list_empty(&pf->functions))
 		function_free(list_first(&pf->functions, struct function, node));
 	list_del(&pf->node);
+	names_free(&pf->macs);
 	params_free(&pf->params);
 	free(pf);
 }

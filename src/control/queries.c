@@ -17,7 +17,7 @@ struct query {
 	char name[IPC_NAME_MAX];                            /* of the one function, or empty */
 	char pf[IPC_NAME_MAX];                              /* of the one PF, or empty */
 	struct json_object *(*render)(struct control *ctl); /* of all */
-	struct json_object *names;                          /* stats: of these functions */
+	struct json_object *names;                          /* stats: of these, as keys */
 	bool stats;
 };
 
@@ -32,10 +32,8 @@ struct query_part {
 
 static bool names_have(struct json_object *names, const char *name)
 {
-	for (size_t i = 0; i < json_object_array_length(names); i++)
-		if (!strcmp(json_object_get_string(json_object_array_get_idx(names, i)), name))
-			return true;
-	return json_object_array_length(names) == 0;
+	return json_object_object_length(names) == 0 ||
+	       json_object_object_get_ex(names, name, NULL);
 }
 
 static bool stats_want_function(const struct query *q, const struct function *fn)
@@ -48,7 +46,7 @@ static bool stats_want_pf(const struct query *q, const struct pf *pf)
 {
 	struct function *fn;
 
-	if (json_object_array_length(q->names) == 0)
+	if (json_object_object_length(q->names) == 0)
 		return true;
 	list_for_each (fn, &pf->functions, node)
 		if (stats_want_function(q, fn))
@@ -346,7 +344,12 @@ void queries_function_stats(struct control *ctl, struct jsonrpc_call *call,
 		return;
 	}
 	q->stats = true;
-	q->names = names;
+	q->names = json_object_new_object();
+	for (size_t i = 0; i < json_object_array_length(names); i++)
+		json_object_object_add(q->names,
+				       json_object_get_string(json_object_array_get_idx(names, i)),
+				       NULL);
+	json_object_put(names);
 	list_for_each (pf, &ctl->pfs, node) {
 		if (!stats_want_pf(q, pf))
 			continue;

@@ -112,6 +112,7 @@ void function_free(struct function *fn)
 	creation_gone(fn);
 	list_del(&fn->node);
 	names_del(&fn->pf->ctl->functions, &fn->by_name);
+	names_del(&fn->pf->macs, &fn->by_mac);
 	fn->pf->nfunctions--;
 	if (fn->announced)
 		events_function(fn, "destroyed");
@@ -172,6 +173,13 @@ int function_update(struct function *fn, const struct ipc_function_info *info)
 	return 0;
 }
 
+/* Members of objects made here: their keys are constants, and none is there twice. */
+static void object_add(struct json_object *object, const char *key, struct json_object *value)
+{
+	json_object_object_add_ex(object, key, value,
+				  JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}
+
 static struct json_object *string_or_null(const char *text)
 {
 	return text && text[0] ? json_object_new_string(text) : NULL;
@@ -195,8 +203,7 @@ static struct json_object *counters_json(const struct counters *counters)
 	struct json_object *object = json_object_new_object();
 
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
-		json_object_object_add(object, names[i],
-				       json_object_new_uint64(counters->value[i]));
+		object_add(object, names[i], json_object_new_uint64(counters->value[i]));
 	return object;
 }
 
@@ -216,21 +223,18 @@ struct json_object *function_brief_json(const struct function *fn)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "name", json_object_new_string(function_name(fn)));
-	json_object_object_add(o, "type",
-			       json_object_new_string(params_text(&fn->params, FUNCTION_TYPE)));
-	json_object_object_add(o, "rid", rid_json(fn->rid));
-	json_object_object_add(o, "slot", fn->slot ? json_object_new_int64(fn->slot) : NULL);
-	json_object_object_add(o, "pf", json_object_new_string(fn->pf->name));
-	json_object_object_add(o, "pid", json_object_new_int(fn->pf->pid));
-	json_object_object_add(o, "driver",
-			       json_object_new_string(params_text(&fn->params, FUNCTION_DRIVER)));
-	json_object_object_add(o, "socket", string_or_null(fn->socket));
-	json_object_object_add(o, "device", NULL);
-	json_object_object_add(o, "state", json_object_new_string(function_state(fn)));
-	json_object_object_add(o, "text", string_or_null(fn->text));
-	json_object_object_add(o, "peer_pid",
-			       fn->peer_pid ? json_object_new_int(fn->peer_pid) : NULL);
+	object_add(o, "name", json_object_new_string(function_name(fn)));
+	object_add(o, "type", json_object_new_string(params_text(&fn->params, FUNCTION_TYPE)));
+	object_add(o, "rid", rid_json(fn->rid));
+	object_add(o, "slot", fn->slot ? json_object_new_int64(fn->slot) : NULL);
+	object_add(o, "pf", json_object_new_string(fn->pf->name));
+	object_add(o, "pid", json_object_new_int(fn->pf->pid));
+	object_add(o, "driver", json_object_new_string(params_text(&fn->params, FUNCTION_DRIVER)));
+	object_add(o, "socket", string_or_null(fn->socket));
+	object_add(o, "device", NULL);
+	object_add(o, "state", json_object_new_string(function_state(fn)));
+	object_add(o, "text", string_or_null(fn->text));
+	object_add(o, "peer_pid", fn->peer_pid ? json_object_new_int(fn->peer_pid) : NULL);
 	return o;
 }
 
@@ -238,8 +242,8 @@ struct json_object *function_json(const struct function *fn)
 {
 	struct json_object *o = function_brief_json(fn);
 
-	json_object_object_add(o, "params", params_json(&fn->params));
-	json_object_object_add(o, "counters", counters_json(&fn->counters));
+	object_add(o, "params", params_json(&fn->params));
+	object_add(o, "counters", counters_json(&fn->counters));
 	return o;
 }
 
@@ -247,12 +251,11 @@ struct json_object *function_stats_json(const struct function *fn)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "name", json_object_new_string(function_name(fn)));
-	json_object_object_add(o, "type",
-			       json_object_new_string(params_text(&fn->params, FUNCTION_TYPE)));
-	json_object_object_add(o, "pf", json_object_new_string(fn->pf->name));
-	json_object_object_add(o, "state", json_object_new_string(function_state(fn)));
-	json_object_object_add(o, "counters", counters_json(&fn->counters));
+	object_add(o, "name", json_object_new_string(function_name(fn)));
+	object_add(o, "type", json_object_new_string(params_text(&fn->params, FUNCTION_TYPE)));
+	object_add(o, "pf", json_object_new_string(fn->pf->name));
+	object_add(o, "state", json_object_new_string(function_state(fn)));
+	object_add(o, "counters", counters_json(&fn->counters));
 	return o;
 }
 
@@ -293,10 +296,10 @@ struct json_object *pf_stats_json(const struct pf *pf)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "name", json_object_new_string(pf->name));
-	json_object_object_add(o, "type", string_or_null(pf->type));
-	json_object_object_add(o, "state", json_object_new_string(pf_state(pf)));
-	json_object_object_add(o, "admin_commands", commands_json(pf));
+	object_add(o, "name", json_object_new_string(pf->name));
+	object_add(o, "type", string_or_null(pf->type));
+	object_add(o, "state", json_object_new_string(pf_state(pf)));
+	object_add(o, "admin_commands", commands_json(pf));
 	return o;
 }
 
@@ -304,18 +307,17 @@ struct json_object *pf_json(const struct pf *pf)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "name", json_object_new_string(pf->name));
-	json_object_object_add(o, "type", string_or_null(pf->type));
-	json_object_object_add(o, "rid", rid_json(pf->rid));
-	json_object_object_add(o, "pid", json_object_new_int(pf->pid));
-	json_object_object_add(o, "state", json_object_new_string(pf_state(pf)));
-	json_object_object_add(o, "functions", json_object_new_int64(pf->nfunctions));
-	json_object_object_add(o, "max_vfs", json_object_new_int64(pf->max_vfs));
-	json_object_object_add(o, "exported", json_object_new_boolean(pf->exported));
-	json_object_object_add(o, "socket", string_or_null(export_socket(pf)));
-	json_object_object_add(o, "peer_pid",
-			       pf->peer_pid ? json_object_new_int(pf->peer_pid) : NULL);
-	json_object_object_add(o, "admin_commands", commands_json(pf));
+	object_add(o, "name", json_object_new_string(pf->name));
+	object_add(o, "type", string_or_null(pf->type));
+	object_add(o, "rid", rid_json(pf->rid));
+	object_add(o, "pid", json_object_new_int(pf->pid));
+	object_add(o, "state", json_object_new_string(pf_state(pf)));
+	object_add(o, "functions", json_object_new_int64(pf->nfunctions));
+	object_add(o, "max_vfs", json_object_new_int64(pf->max_vfs));
+	object_add(o, "exported", json_object_new_boolean(pf->exported));
+	object_add(o, "socket", string_or_null(export_socket(pf)));
+	object_add(o, "peer_pid", pf->peer_pid ? json_object_new_int(pf->peer_pid) : NULL);
+	object_add(o, "admin_commands", commands_json(pf));
 	return o;
 }
 

@@ -35,6 +35,7 @@ struct pf {
 	struct loop_timer timer; /* PF_STOPPING: kill it; else: connect again */
 	struct list functions;
 	unsigned nfunctions;
+	struct names macs; /* of functions on its switch */
 	struct params params;
 	uint32_t max_vfs;
 	uint16_t rid;
@@ -64,10 +65,14 @@ enum function_fd { FUNCTION_FD_STATE, FUNCTION_FD_LISTEN, FUNCTION_FD_BACKEND, F
 
 struct creation;
 
+#define FUNCTION_MAC_TEXT 18 /* as in 52:54:00:12:34:56 */
+
 struct function {
 	struct list node;         /* in pf.functions */
 	struct name_node by_name; /* in control.functions */
 	char name[IPC_NAME_MAX];
+	struct name_node by_mac; /* in pf.macs */
+	char mac[FUNCTION_MAC_TEXT];
 	struct pf *pf;
 	enum function_phase phase;
 	struct params params;         /* always with type, name and driver */

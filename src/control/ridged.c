@@ -23,6 +23,7 @@
 #include "control/privileges.h"
 #include "control/runtime.h"
 #include "control/server.h"
+#include "control/sockets.h"
 
 #define CONTROL_BACKLOG 512
 #define INVENTORY_MS    5000 /* how long PF processes have to say what they have */
@@ -208,13 +209,14 @@ static int signals_open(struct daemon *d)
 }
 
 /* Three descriptors per function are more than the usual soft limit lets us have. */
-static void limits_raise(void)
+static void limits_raise(struct control *ctl)
 {
 	struct rlimit limit;
 
 	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
+		ctl->descriptors_max = limit.rlim_cur;
 	}
 }
 
@@ -344,7 +346,8 @@ int main(int argc, char **argv)
 	argp_err_exit_status = 2;
 	argp_parse(&argp_table, argc, argv, 0, NULL, &options);
 	log_open("ridged", options.verbose ? LOG_DEBUG : LOG_INFO);
-	limits_raise();
+	limits_raise(&d.ctl);
+	umask(SOCKET_UMASK);
 	err = privileges_drop();
 	if (err)
 		log_warn("privileges can't be given up: %s", strerror(-err));

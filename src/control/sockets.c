@@ -25,9 +25,6 @@ static int address_fill(struct sockaddr_un *address, const char *path)
 	return 0;
 }
 
-/* Of a new socket: only for who made it. */
-#define FIRST_MODE 0600
-
 static int bind_error(const char *path, int err, struct error *e)
 {
 	if (err == EADDRINUSE)
@@ -45,7 +42,6 @@ int socket_listen(const char *path, int type, int backlog, const struct socket_a
 	bool give_away = access->uid != (uid_t)-1 || access->gid != (gid_t)-1;
 	struct sockaddr_un address;
 	fd_auto int fd = -1;
-	mode_t mask;
 	int err;
 
 	if (address_fill(&address, path))
@@ -58,16 +54,14 @@ int socket_listen(const char *path, int type, int backlog, const struct socket_a
 	if (fd < 0)
 		return error_set(e, errno, "a socket: %s", strerror(errno));
 	/* Its name gets the mode it has, also where a default ACL takes the umask's place. */
-	if (fchmod(fd, FIRST_MODE))
+	if (fchmod(fd, SOCKET_MODE))
 		return error_set(e, errno, "a socket: %s", strerror(errno));
-	mask = umask(0777 & ~FIRST_MODE);
-	err = bind(fd, (struct sockaddr *)&address, sizeof(address)) ? errno : 0;
-	umask(mask);
-	if (err)
-		return bind_error(path, err, e);
+	/* With the umask that ridged has, only its own user can get in at first. */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		return bind_error(path, errno, e);
 	/* The mode comes last: until then nobody but the new owner can get in. */
 	if ((give_away && lchown(path, access->uid, access->gid)) ||
-	    ((give_away || access->mode != FIRST_MODE) && chmod(path, access->mode))) {
+	    ((give_away || access->mode != SOCKET_MODE) && chmod(path, access->mode))) {
 		err = errno;
 		unlink(path);
 		return error_set(e, err, "owner, group or mode of %s: %s%s", path, strerror(err),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Sockets in the runtime directory, made so that nobody can connect before owner, group and mode
- * are as asked.
+ * are as asked: the process must have the umask SOCKET_UMASK.
  */
 #ifndef RIDGE_CONTROL_SOCKETS_H
 #define RIDGE_CONTROL_SOCKETS_H
@@ -13,6 +13,9 @@
 
 /* A path that a socket can be bound to (sun_path with its NUL). */
 #define SOCKET_PATH_MAX 108
+
+#define SOCKET_UMASK 0177
+#define SOCKET_MODE  (0777 & ~SOCKET_UMASK)
 
 struct socket_access {
 	uid_t uid; /* (uid_t)-1: as it is */

@@ -14,6 +14,7 @@
 #include "worker/worker.h"
 
 #define ACCEPT_AGAIN_MS 100
+#define RECEIVE_BATCH   8 /* messages in an iteration of the loop */
 
 struct control_conn;
 
@@ -570,7 +571,10 @@ static void conn_ready(struct loop_fd *lfd, uint32_t events)
 		conn_free(conn); /* gone before the PF was up; others' messages wait */
 		return;
 	}
-	conn_receive(conn);
+	/* Not too many: guests' requests wait meanwhile. */
+	for (int i = 0; i < RECEIVE_BATCH && !conn->control->init; i++)
+		if (!conn_receive(conn))
+			return;
 }
 
 static bool peer_ok(const struct worker *w, int fd)

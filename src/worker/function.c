@@ -361,6 +361,9 @@ static const char *build_error(int err)
 		return "the slot is taken";
 	case -ENOMEM:
 		return "out of memory";
+	case -EMFILE:
+		return "its PF process has too few descriptors left for one more (up to 4 each); "
+		       "raise ridged's limit of open files, or give another PF";
 	default:
 		return strerror(-err);
 	}
@@ -437,6 +440,9 @@ void function_create(struct worker *w, struct request *req)
 		return;
 	}
 	err = take_fds(fn, c->fds, req);
+	/* The kernel gives the lowest number that is free. */
+	if (!err && (rlim_t)fn->state_fd + WORKER_DESCRIPTORS_SPARE >= w->descriptors_max)
+		err = -EMFILE;
 	if (!err && driver->serves_vfio && fn->listen_fd < 0)
 		err = -EBADMSG;
 	if (!err)

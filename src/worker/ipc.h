@@ -223,7 +223,7 @@ enum ipc_fault_kind {
 	IPC_FAULT_ADMIN_STALL =
 		1, /* value 1: the PF takes nothing from its register queue; 0: goes on */
 	IPC_FAULT_BACKEND_HANG =
-		2, /* value 1: finished I/O is kept back from the device; 0: let go */
+		2,            /* value 1: finished I/O is kept back from the device; 0: let go */
 	IPC_FAULT_ESCAPE = 3, /* value: enum ipc_escape; an error is what the attempt got */
 };
 

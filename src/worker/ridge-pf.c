@@ -79,6 +79,7 @@ int main(int argc, char **argv)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
+		w.descriptors_max = limit.rlim_cur;
 	}
 	list_init(&w.functions);
 	w.uid = geteuid();

@@ -18,6 +18,8 @@
 
 #include <sys/types.h>
 
+#include <sys/resource.h>
+
 #include "base/names.h"
 #include "drivers/drivers.h"
 #include "pci/root.h"
@@ -32,6 +34,8 @@
 
 /* The PF is 00:00.0 of a hierarchy of its own. */
 #define WORKER_PF_RID 0
+/* Descriptors that no function is made of: for the process, and for VMMs that attach. */
+#define WORKER_DESCRIPTORS_SPARE 128
 
 struct control;
 struct export;
@@ -59,6 +63,7 @@ struct worker {
 	struct names names;                    /* of them */
 	uint64_t slots[PF_SLOTS_MAX / 64 + 1]; /* that are taken, a bit each */
 	uint32_t nfunctions;
+	rlim_t descriptors_max; /* that the process may have */
 	void (*pf_ready)(struct worker *w, int result);
 };
 

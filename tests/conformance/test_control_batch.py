@@ -393,3 +393,34 @@ def test_command_says_which_entry(daemon, tmp_path):
                                   ["list", "--batch", "f"], ["create", "--batch"]])
 def test_command_usage(daemon, argv):
     daemon.ridge(*argv, status=2)
+
+
+# Descriptors
+
+
+@pytest.fixture
+def few():
+    """A ridged, and PF processes, that may have 600 descriptors."""
+    daemon = Daemon(fake=False, prefix=["prlimit", "--nofile=600:600"])
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+def test_too_few_descriptors(few):
+    """A clear error while all that is there goes on; and not before it has to be."""
+    error = fails(few, rng(*[f"f{n}" for n in range(200)]))
+    assert error.errno == "EMFILE" and 50 < error.data["index"] < 200
+    assert "ridged may have 600 descriptors" in error.message
+    assert "raise its limit of open files" in error.message
+    nothing_is_left(few)
+    made = batch(few, rng(*[f"f{n}" for n in range(error.data["index"])]))
+    error = few.fails("function.create", type="rng", name="more")
+    assert error.errno == "EMFILE"
+    connections = [few.connect() for _ in range(200)]
+    for connection in connections:
+        assert connection("system.info")
+        connection.close()
+    for function in made:
+        with socket.socket(socket.AF_UNIX) as vmm:
+            vmm.connect(function["socket"])
