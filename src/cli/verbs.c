@@ -215,7 +215,7 @@ static int run_pf_list(const struct command *cmd, struct failure *f)
 	static const struct column columns[] = {
 		{ "NAME", "name" },   { "TYPE", "type" },           { "RID", "rid" },
 		{ "PID", "pid" },     { "FUNCTIONS", "functions" }, { "MAX_VFS", "max_vfs" },
-		{ "STATE", "state" },
+		{ "STATE", "state" }, { "TEXT", "text" },
 	};
 	struct json_object *result = NULL;
 
@@ -223,6 +223,16 @@ static int run_pf_list(const struct command *cmd, struct failure *f)
 		return -1;
 	if (!cmd->json)
 		output_table(result, columns, sizeof(columns) / sizeof(columns[0]));
+	json_object_put(result);
+	return 0;
+}
+
+static int run_pf_restart(const struct command *cmd, struct failure *f)
+{
+	struct json_object *result = NULL;
+
+	if (call_named(cmd, "pf.restart", &result, f))
+		return -1;
 	json_object_put(result);
 	return 0;
 }
@@ -419,7 +429,8 @@ const struct verb verb_table[] = {
 	{ "monitor", "", "print what happens, as it happens",
 	  "A line for each event until it is interrupted, or ridged ends; with -j an object in a line.\n"
 	  "Events are function.created, destroyed, bound, set, attached, detached and faulted, and\n"
-	  "pf.added, removed, died, exported, unexported, attached and detached.\n",
+	  "pf.added, removed, died, restarted, held, exported, unexported, attached and detached,\n"
+	  "and function.restarted and down.\n",
 	  0, 0, false, false, run_monitor },
 	{ "pf add", "NAME type=TYPE [ KEY=VALUE ... ]", "start a PF, whose slots functions take",
 	  "  type=TYPE          blk, net or rng\n"
@@ -429,6 +440,10 @@ const struct verb verb_table[] = {
 	{ "pf list", "", "list PFs", NULL, 0, 0, false, false, run_pf_list },
 	{ "pf remove", "NAME", "end a PF that has no functions", NULL, 1, 1, false, false,
 	  run_pf_remove },
+	{ "pf restart", "NAME", "start a PF again that is held, and its functions that are down",
+	  "A PF process that died is started again by itself, and its functions with it; one that\n"
+	  "dies three times in 30 s is held, until this, or until it is removed.\n",
+	  1, 1, false, false, run_pf_restart },
 	{ "export", "PF [ KEY=VALUE ... ]",
 	  "give a PF and all its functions to a Linux host in a VM, as a PCI domain",
 	  "  owner=USER group=GROUP mode=MODE\n"

@@ -10,15 +10,16 @@
  *   server.c     connections of clients and who may have one
  *   jsonrpc.c    bytes to calls and answers to bytes: the only code that decodes what a client sent
  *   methods.c    the table of methods; those of PFs and of ridged itself
- *   create.c, create_batch.c, destroy.c, bind.c, set.c  each call becomes one operation
- *                (operation.c) that opens what the function needs (function_open.c), sends a
- *                request to the PF process, and on its reply answers the call, or undoes
- *                everything
- *   export.c     the sockets of PFs that are exported
+ *   create.c, create_batch.c, destroy.c, bind.c, set.c
+ *                each call becomes one operation (operation.c) that opens what the function needs
+ *                (function_open.c), sends a request to the PF process, and on its reply answers
+ *                the call, or undoes everything
  *   events.c     what happens, for clients that subscribed
  *   queries.c    calls that read, for which PF processes are asked for fresh figures
  *   registry.c   what exists: PFs, functions by PF, and their JSON
  *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
+ *   pf_revive.c  what follows when it died
+ *   export.c     the sockets of PFs that are exported
  *   inventory.c  getting back from a ridge-pf what it has
  *   ipc_link.c   requests to it, with deadlines
  *   params.c, param_value.c  the tables of parameters, and the spelling of their values
@@ -38,7 +39,10 @@
  *             another phase owns it until the PF process answered, even when the client was told
  *             long ago that there was no answer in time.
  *   PF        STARTING --first reply--> READY --remove, shutdown--> STOPPING --exit--> gone
- *             A PF process that ends in any phase takes its functions with it.
+ *             READY --dies--> RESTARTING --functions made again--> READY
+ *             RESTARTING --dies too often--> HELD --pf.restart--> RESTARTING
+ *             A PF process that ends in STARTING or STOPPING takes the PF and its functions with
+ * it.
  *
  * Per function ridged holds duplicates of the descriptors that it gave away (state, listening
  * socket, image or TAP) and its parameters: what a successor of a PF process that died would need.

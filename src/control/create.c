@@ -12,6 +12,7 @@
 #include "control/net.h"
 #include "control/operation.h"
 #include "control/pf_process.h"
+#include "control/pf_revive.h"
 #include "control/queries.h"
 
 static const char *const create_members[] = { "type", "name", NULL };
@@ -69,6 +70,8 @@ static int pf_any(struct control *ctl, const char *type, struct pf **out, struct
 		*made = err ? NULL : *out;
 		return err;
 	}
+	if (pf_is_down(first))
+		return pf_usable(first, e);
 	if (pf_full(first))
 		return error_set(e, ENOSPC,
 				 "PF %s has all its %u slots in use; add another PF of type %s",
@@ -176,7 +179,8 @@ int creation_send(struct function *fn, uint64_t batch, unsigned deadline_ms,
 	const char *mac = params_text(p, FUNCTION_MAC), *link = params_text(p, FUNCTION_LINK);
 	struct ipc_function_create create = {
 		.batch = batch,
-		.slot = (uint32_t)params_number(p, FUNCTION_SLOT),
+		/* One that is made again has one. */
+		.slot = fn->slot ? fn->slot : (uint32_t)params_number(p, FUNCTION_SLOT),
 		.queues = (uint16_t)params_number(p, FUNCTION_QUEUES),
 		.queue_size = (uint16_t)params_number(p, FUNCTION_QUEUE_SIZE),
 		.mtu = (uint16_t)params_number(p, FUNCTION_MTU),
@@ -218,7 +222,7 @@ int creation_same(const struct function *fn, const struct params *asked, struct 
 	unsigned n;
 	int err = function_usable(fn, e);
 
-	if (err == -EBUSY)
+	if (err == -EBUSY || err == -EIO)
 		return err;
 	snprintf(slot, sizeof(slot), "%u", fn->slot);
 	err = params_copy(&have, &fn->params);

@@ -93,6 +93,13 @@ static void destroy_send(struct destroy *d, struct function *fn, bool force)
 	int err = -ENOMEM;
 	struct error e;
 
+	if (fn->pf->phase == PF_HELD || fn->down) {
+		log_info("destroy %s (%s)", function_name(fn), d->call->who);
+		json_object_array_add(d->destroyed, json_object_new_string(function_name(fn)));
+		function_free(fn);
+		free(one);
+		return;
+	}
 	if (one) {
 		one->destroy = d;
 		one->fn = fn;
@@ -118,13 +125,20 @@ static const char *name_at(struct json_object *names, size_t i)
 	return json_object_get_string(json_object_array_get_idx(names, i));
 }
 
+/* No process has it: it ends by being forgotten. */
+static bool function_stays_down(const struct function *fn)
+{
+	return fn->phase == FUNCTION_READY && !fn->pf->reviving &&
+	       (fn->pf->phase == PF_HELD || (fn->down && fn->pf->phase == PF_READY));
+}
+
 /* Finds a function that may be destroyed now. Returns NULL with e set, prefix and all. */
 static struct function *destroy_find(struct control *ctl, const char *name, struct error *e)
 {
 	struct function *fn = registry_function(ctl, name);
 	char what[IPC_NAME_MAX + 16], others[256];
 
-	if (fn && !function_usable(fn, e))
+	if (fn && (function_stays_down(fn) || !function_usable(fn, e)))
 		return fn;
 	if (!fn) {
 		registry_function_names(ctl, others, sizeof(others));

@@ -8,9 +8,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
 #include "control/image.h"
 #include "control/net.h"
 #include "control/operation.h"
+#include "control/pf_revive.h"
 #include "control/runtime.h"
 #include "control/server.h"
 
@@ -29,6 +31,11 @@ int function_usable(const struct function *fn, struct error *e)
 	if (fn->phase != FUNCTION_READY)
 		return error_set(e, EBUSY, "%s is being %s; try again when that is done",
 				 function_name(fn), doing[fn->phase]);
+	if (fn->down && !pf_is_down(fn->pf))
+		return error_set(
+			e, EIO,
+			"it is down: %s; destroy it, or try again with `ridge pf restart %s'",
+			fn->text, fn->pf->name);
 	return pf_usable(fn->pf, e);
 }
 
@@ -99,14 +106,19 @@ int function_open(struct function *fn, struct error *e)
 	};
 	int err = 0;
 
-	if (image)
+	/* Of one that is made again nothing but the state is new. */
+	fd_close(&fn->fds[FUNCTION_FD_STATE]);
+	if (fn->fds[FUNCTION_FD_BACKEND] >= 0)
+		;
+	else if (image)
 		err = image_open(image, &options, &fn->fds[FUNCTION_FD_BACKEND], e);
 	else if (tap)
 		err = net_tap_open(tap, (unsigned)params_number(p, FUNCTION_MTU),
 				   &fn->fds[FUNCTION_FD_BACKEND], e);
 	if (!err)
 		err = open_state(fn, e);
-	if (!err && params_driver_serves(params_text(p, FUNCTION_DRIVER), e) > 0)
+	if (!err && fn->fds[FUNCTION_FD_LISTEN] < 0 &&
+	    params_driver_serves(params_text(p, FUNCTION_DRIVER), e) > 0)
 		err = function_open_socket(fn, e);
 	return err;
 }

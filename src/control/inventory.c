@@ -193,6 +193,8 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 	} else {
 		list_for_each_safe (fn, tmp, &pf->functions, node) {
 			/* Never made, or ended after all, when the connection was lost. */
+			if (fn->down)
+				continue;
 			if (!fn->seen)
 				function_free(fn);
 			else if (fn->phase == FUNCTION_CREATING && !fn->creation)

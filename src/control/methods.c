@@ -10,6 +10,7 @@
 #include "control/export.h"
 #include "control/functions.h"
 #include "control/pf_process.h"
+#include "control/pf_revive.h"
 #include "control/queries.h"
 #include "control/server.h"
 
@@ -85,11 +86,37 @@ static void pf_remove(struct control *ctl, struct jsonrpc_call *call, struct jso
 			  "a VMM (pid %d) is using it; stop the VMM, or unexport it "
 			  "with --force first",
 			  (int)pf->peer_pid);
-	} else if (!pf_usable(pf, &e)) {
+	} else if (pf->phase == PF_HELD || !pf_usable(pf, &e)) {
 		log_info("%s (%s)", what, call->who);
 		pf->remove_call = call;
 		pf_stop(pf);
 		return;
+	}
+	methods_fail(call, what, &e);
+}
+
+static void pf_restart_call(struct control *ctl, struct jsonrpc_call *call,
+			    struct json_object *json)
+{
+	static const char *const members[] = { "name", NULL };
+	char what[96] = "pf restart", names[256];
+	const char *name;
+	struct error e;
+	struct pf *pf;
+
+	if (params_strings(json, members, (const char **[]){ &name }, &e)) {
+		methods_fail(call, what, &e);
+		return;
+	}
+	snprintf(what, sizeof(what), "pf restart %.64s", name);
+	pf = registry_pf(ctl, name);
+	if (!pf) {
+		registry_pf_names(ctl, names, sizeof(names));
+		error_set(&e, ENOENT, "there is no such PF; %s", names);
+	} else {
+		log_info("%s (%s)", what, call->who);
+		if (!pf_restart(pf, call, &e))
+			return;
 	}
 	methods_fail(call, what, &e);
 }
@@ -149,6 +176,7 @@ static const struct method methods[] = {
 	{ "pf.remove", pf_remove },
 	{ "pf.export", pf_export },
 	{ "pf.unexport", pf_unexport },
+	{ "pf.restart", pf_restart_call },
 	{ "system.info", system_info },
 	{ "system.shutdown", system_shutdown },
 #ifdef RIDGE_FAULTS

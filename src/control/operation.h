@@ -20,7 +20,8 @@ struct operation {
 int function_usable(const struct function *fn, struct error *e);
 
 /*
- * Opens what a function needs by its parameters: image or TAP, memory for the state, socket.
+ * Opens what a function needs by its parameters and does not have: image or TAP, socket; and new
+ * memory for its state.
  * Returns 0, or a negative errno with e set; what was opened belongs to the function in any case.
  */
 int function_open(struct function *fn, struct error *e);

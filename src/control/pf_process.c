@@ -21,6 +21,7 @@
 #include "control/export.h"
 #include "control/inventory.h"
 #include "control/net.h"
+#include "control/pf_revive.h"
 #include "control/runtime.h"
 
 #define PF_BACKLOG        4
@@ -104,7 +105,9 @@ static void pf_gone(struct pf *pf, const char *how)
 {
 	struct control *ctl = pf->ctl;
 	struct jsonrpc_call *remove_call = pf->remove_call, *add_call = pf->add_call;
+	struct jsonrpc_call *restart_call = pf->restart_call;
 	bool removed = pf->phase == PF_STOPPING && !pf->why[0];
+	bool again = !ctl->stopping && (pf->phase == PF_READY || pf->phase == PF_RESTARTING);
 	char what[IPC_NAME_MAX + 16];
 	struct error e;
 
@@ -123,6 +126,15 @@ static void pf_gone(struct pf *pf, const char *how)
 	inventory_end(pf);
 	unlink(pf->path);
 	export_remove(pf);
+	loop_timer_cancel(&pf->timer);
+	loop_fd_del(ctl->loop, &pf->exited);
+	fd_close(&pf->pidfd);
+	if (again) {
+		pf->why[0] = '\0';
+		pf_revive(pf, how);
+		create_batches_kick(ctl);
+		return;
+	}
 	snprintf(what, sizeof(what), "pf add %s", pf->name);
 	if (remove_call) {
 		struct json_object *result = json_object_new_object();
@@ -137,6 +149,8 @@ static void pf_gone(struct pf *pf, const char *how)
 	create_batches_kick(ctl);
 	if (add_call)
 		methods_fail(add_call, what, &e);
+	if (restart_call)
+		methods_fail(restart_call, "pf restart", &e);
 	if (ctl->stopping && list_empty(&ctl->pfs))
 		loop_stop(ctl->loop);
 }
@@ -195,7 +209,8 @@ static void pf_signal_kill(struct pf *pf)
 void pf_kill(struct pf *pf, const char *why)
 {
 	snprintf(pf->why, sizeof(pf->why), "%s", why);
-	pf->phase = PF_STOPPING;
+	if (pf->phase != PF_RESTARTING)
+		pf->phase = PF_STOPPING;
 	pf_signal_kill(pf);
 }
 
@@ -226,6 +241,10 @@ void pf_stop(struct pf *pf)
 	if (pf->phase == PF_STOPPING)
 		return;
 	pf->phase = PF_STOPPING;
+	if (pf->pidfd < 0 && pf->link.lfd.fd < 0 && !pf->adopting) {
+		pf_gone(pf, "");
+		return;
+	}
 	loop_timer_set(pf->ctl->loop, &pf->timer, PF_STOP_MS, stop_timer);
 	if (ipc_link_send(&pf->link, IPC_SHUTDOWN, NULL, 0, NULL, 0, PF_STOP_MS, stop_done, pf))
 		pf_signal_kill(pf);
@@ -308,6 +327,10 @@ static void reconnect_timer(struct loop_timer *timer)
 	struct pf *pf = container_of(timer, struct pf, timer);
 	int err;
 
+	if (pf->phase == PF_RESTARTING) {
+		pf_kill(pf, "the connection to it was lost");
+		return;
+	}
 	if (pf->link.lfd.fd < 0) {
 		log_warn("PF %s (pid %d): connecting again", pf->name, (int)pf->pid);
 		pf->unresponsive = true;
@@ -375,10 +398,12 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 	char what[IPC_NAME_MAX + 16];
 	struct error e;
 
-	if (reply->event != IPC_LATE)
-		fd_close(&pf->uplink);
 	if (reply->event == IPC_LOST)
 		return;
+	if (reply->event == IPC_LATE && pf->phase == PF_RESTARTING) {
+		pf_kill(pf, "it does not answer");
+		return;
+	}
 	if (reply->event == IPC_LATE) {
 		pf->add_call = NULL;
 		snprintf(what, sizeof(what), "pf add %s", pf->name);
@@ -389,6 +414,10 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 	if (!info || pf_update(pf, info)) {
 		pf_kill(pf, reply->error ? error_unprefixed(reply->text, "pf add")
 					 : "its first answer makes no sense");
+		return;
+	}
+	if (pf->phase == PF_RESTARTING) {
+		pf_revive_functions(pf);
 		return;
 	}
 	if (pf->phase == PF_STARTING)
@@ -438,18 +467,38 @@ static int pf_spawn(struct pf *pf, const char *binary, int listen_fd, struct err
 	return 0;
 }
 
-int pf_start(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
+int pf_launch(struct pf *pf, struct error *e)
 {
 	static const struct socket_access ours = { (uid_t)-1, (gid_t)-1, 0600 };
-	const char *uplink = params_text(params, PF_UPLINK);
+	const char *uplink = params_text(&pf->params, PF_UPLINK);
 	fd_auto int listen_fd = -1;
 	char binary[PATH_MAX];
-	struct pf *pf;
 	int err;
 
 	err = binary_path(binary, sizeof(binary), e);
+	if (!err && uplink && pf->uplink < 0)
+		err = net_tap_open(params_tap(uplink), 0, &pf->uplink, e);
+	if (!err)
+		err = socket_listen(pf->path, SOCK_SEQPACKET, PF_BACKLOG, &ours, &listen_fd, e);
 	if (err)
 		return err;
+	err = pf_spawn(pf, binary, listen_fd, e);
+	if (!err)
+		err = send_init(pf, e);
+	if (err) {
+		ipc_link_close(&pf->link, e->text);
+		unlink(pf->path);
+		pf_signal_kill(pf);
+		loop_fd_del(pf->ctl->loop, &pf->exited);
+		fd_close(&pf->pidfd);
+	}
+	return err;
+}
+
+int pf_start(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
+{
+	struct pf *pf;
+
 	pf = pf_new(ctl, params_text(params, PF_NAME), e);
 	if (!pf)
 		return -e->err;
@@ -459,22 +508,9 @@ int pf_start(struct control *ctl, const struct params *params, struct pf **out, 
 		pf_free(pf);
 		return error_set(e, ENOMEM, "out of memory");
 	}
-	err = uplink ? net_tap_open(params_tap(uplink), 0, &pf->uplink, e) : 0;
-	if (!err)
-		err = socket_listen(pf->path, SOCK_SEQPACKET, PF_BACKLOG, &ours, &listen_fd, e);
-	if (err) {
+	if (pf_launch(pf, e)) {
 		pf_free(pf);
-		return err;
-	}
-	err = pf_spawn(pf, binary, listen_fd, e);
-	if (!err)
-		err = send_init(pf, e);
-	if (err) {
-		ipc_link_close(&pf->link, e->text);
-		unlink(pf->path);
-		pf_signal_kill(pf);
-		pf_free(pf);
-		return err;
+		return -e->err;
 	}
 	log_info("PF %s: started, type %s, pid %d", pf->name, pf->type, (int)pf->pid);
 	*out = pf;
@@ -514,6 +550,8 @@ void pf_forget(struct pf *pf)
 		jsonrpc_reply(pf->add_call, NULL);
 	if (pf->remove_call)
 		jsonrpc_reply(pf->remove_call, NULL);
+	if (pf->restart_call)
+		jsonrpc_reply(pf->restart_call, NULL);
 	/* The sockets stay: the process serves them. */
 	list_for_each (fn, &pf->functions, node)
 		fn->socket[0] = '\0';

@@ -21,12 +21,20 @@
 int pf_start(struct control *ctl, const struct params *params, struct pf **pf, struct error *e);
 
 /*
+ * Starts a process for a PF that has none, likewise. Nothing of it is left when it fails.
+ */
+int pf_launch(struct pf *pf, struct error *e);
+
+/*
  * Connects to the process that listens at pf/NAME.sock and begins to take its inventory. A socket
  * without a process is removed.
  */
 void pf_find(struct control *ctl, const char *name);
 
-/* Asks the process to end, and kills it when it does not. Its functions end with it. */
+/*
+ * Asks the process to end, and kills it when it does not. Its functions end with it. A PF without a
+ * process is gone when this returns.
+ */
 void pf_stop(struct pf *pf);
 
 /* Ends a process that cannot be used. why: for people. */

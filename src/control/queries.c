@@ -134,7 +134,7 @@ static void part_take(struct query_part *part, struct pf *pf, const struct ipc_r
 	if (type != IPC_FUNCTION_INFO || reply->event != IPC_DONE || reply->error != -ENOENT)
 		return;
 	fn = registry_function(part->ctl, part->query ? part->query->name : "");
-	if (fn && fn->pf == pf && fn->phase == FUNCTION_READY) {
+	if (fn && fn->pf == pf && fn->phase == FUNCTION_READY && !fn->down) {
 		log_warn("PF %s does not have %s any more", pf->name, function_name(fn));
 		function_free(fn);
 	}

@@ -11,6 +11,7 @@
 #include "control/creation.h"
 #include "control/events.h"
 #include "control/export.h"
+#include "control/pf_revive.h"
 
 struct pf *registry_pf(struct control *ctl, const char *name)
 {
@@ -31,6 +32,13 @@ struct function *registry_function(struct control *ctl, const char *name)
 
 int pf_usable(const struct pf *pf, struct error *e)
 {
+	if (pf->phase == PF_HELD)
+		return error_set(e, EIO, "PF %s is held: %.700s", pf->name, pf->text);
+	if (pf->phase == PF_RESTARTING)
+		return error_set(e, EAGAIN,
+				 "PF %s died (%.500s) and is being started again; try again when "
+				 "that is done",
+				 pf->name, pf->text);
 	if (pf->phase == PF_STOPPING)
 		return error_set(e, EBUSY, "PF %s is being ended; try again when it is gone",
 				 pf->name);
@@ -185,6 +193,11 @@ static struct json_object *string_or_null(const char *text)
 	return text && text[0] ? json_object_new_string(text) : NULL;
 }
 
+static struct json_object *pid_or_null(pid_t pid)
+{
+	return pid ? json_object_new_int(pid) : NULL;
+}
+
 static struct json_object *rid_json(uint16_t rid)
 {
 	char text[16];
@@ -216,6 +229,8 @@ static const char *function_state(const struct function *fn)
 		[IPC_STATE_FAULTED] = "faulted",
 	};
 
+	if (function_is_down(fn))
+		return "down";
 	return fn->pf->unresponsive ? "unresponsive" : names[fn->state];
 }
 
@@ -228,13 +243,14 @@ struct json_object *function_brief_json(const struct function *fn)
 	object_add(o, "rid", rid_json(fn->rid));
 	object_add(o, "slot", fn->slot ? json_object_new_int64(fn->slot) : NULL);
 	object_add(o, "pf", json_object_new_string(fn->pf->name));
-	object_add(o, "pid", json_object_new_int(fn->pf->pid));
+	object_add(o, "pid", pid_or_null(fn->pf->pid));
 	object_add(o, "driver", json_object_new_string(params_text(&fn->params, FUNCTION_DRIVER)));
 	object_add(o, "socket", string_or_null(fn->socket));
 	object_add(o, "device", NULL);
 	object_add(o, "state", json_object_new_string(function_state(fn)));
-	object_add(o, "text", string_or_null(fn->text));
-	object_add(o, "peer_pid", fn->peer_pid ? json_object_new_int(fn->peer_pid) : NULL);
+	object_add(o, "text",
+		   string_or_null(fn->text[0] || !function_is_down(fn) ? fn->text : fn->pf->text));
+	object_add(o, "peer_pid", pid_or_null(fn->peer_pid));
 	return o;
 }
 
@@ -275,12 +291,12 @@ struct json_object *functions_json(struct control *ctl)
 static const char *pf_state(const struct pf *pf)
 {
 	static const char *const names[] = {
-		[PF_STARTING] = "starting",
-		[PF_READY] = "ready",
+		[PF_STARTING] = "starting",     [PF_READY] = "ready",
+		[PF_RESTARTING] = "restarting", [PF_HELD] = "held",
 		[PF_STOPPING] = "stopping",
 	};
 
-	return pf->unresponsive ? "unresponsive" : names[pf->phase];
+	return pf->unresponsive && !pf_is_down(pf) ? "unresponsive" : names[pf->phase];
 }
 
 static struct json_object *commands_json(const struct pf *pf)
@@ -310,8 +326,9 @@ struct json_object *pf_json(const struct pf *pf)
 	object_add(o, "name", json_object_new_string(pf->name));
 	object_add(o, "type", string_or_null(pf->type));
 	object_add(o, "rid", rid_json(pf->rid));
-	object_add(o, "pid", json_object_new_int(pf->pid));
+	object_add(o, "pid", pid_or_null(pf->pid));
 	object_add(o, "state", json_object_new_string(pf_state(pf)));
+	object_add(o, "text", string_or_null(pf->text));
 	object_add(o, "functions", json_object_new_int64(pf->nfunctions));
 	object_add(o, "max_vfs", json_object_new_int64(pf->max_vfs));
 	object_add(o, "exported", json_object_new_boolean(pf->exported));

@@ -15,7 +15,7 @@
 #include "control/params.h"
 #include "control/sockets.h"
 
-enum pf_phase { PF_STARTING, PF_READY, PF_STOPPING };
+enum pf_phase { PF_STARTING, PF_READY, PF_RESTARTING, PF_HELD, PF_STOPPING };
 
 struct pf {
 	struct list node; /* in control.pfs */
@@ -29,7 +29,7 @@ struct pf {
 	bool adopting;     /* counted in control.adopting */
 	pid_t pid;
 	int pidfd;
-	int uplink; /* a TAP on its way to the process; else -1 */
+	int uplink; /* a duplicate of the process's TAP; or -1 */
 	struct loop_fd exited;
 	struct ipc_link link;
 	struct loop_timer timer; /* PF_STOPPING: kill it; else: connect again */
@@ -44,9 +44,15 @@ struct pf {
 	/* export.h */
 	bool exporting; /* a request for it is under way */
 	bool exported;
-	pid_t peer_pid; /* of the VMM that has it, or 0 */
+	pid_t peer_pid;                    /* of the VMM that has it, or 0 */
 	char export_path[SOCKET_PATH_MAX]; /* empty: there is no socket */
 	struct counters counters;
+	/* pf_revive.h */
+	unsigned reviving; /* functions that are being made again, and whoever starts that */
+	unsigned crashes;  /* since first_crash_ns */
+	uint64_t first_crash_ns;
+	char text[ERROR_TEXT_MAX]; /* why it is down, or empty */
+	struct jsonrpc_call *restart_call;
 	struct jsonrpc_call *add_call;    /* pf.add that waits for the first reply */
 	struct jsonrpc_call *remove_call; /* pf.remove that waits for the exit */
 	char why[ERROR_TEXT_MAX];         /* why it is being ended by us, or empty */
@@ -79,6 +85,7 @@ struct function {
 	char socket[SOCKET_PATH_MAX]; /* empty: none */
 	int fds[FUNCTION_FDS];        /* -1: none */
 	bool announced;               /* to subscribers */
+	bool down;                    /* its PF process does not have it: text says why */
 	bool seen;                    /* in the inventory that is being taken */
 	struct creation *creation;    /* of a batch that is under way; NULL: of none */
 	uint64_t batch;               /* that its process waits to hear the end of, or 0 */

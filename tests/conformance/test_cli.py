@@ -13,6 +13,7 @@ import pytest
 from control import BUILD, ROOT, Daemon, wait_until
 
 VERBS = ("create", "destroy", "list", "show", "bind", "set", "stats", "monitor", "pf add", "pf list",
+         "pf restart",
          "pf remove", "export", "unexport", "qemu-args", "host adopt", "host release", "shutdown")
 
 
@@ -182,7 +183,8 @@ def test_help(daemon):
 def test_help_of_an_object(daemon):
     text = daemon.ridge("pf", "help")
     assert [line.split()[:3] for line in text.splitlines()] == [
-        ["ridge", "pf", "add"], ["ridge", "pf", "list"], ["ridge", "pf", "remove"]]
+        ["ridge", "pf", "add"], ["ridge", "pf", "list"], ["ridge", "pf", "remove"],
+        ["ridge", "pf", "restart"]]
     assert text == daemon.ridge("help", "pf")
     text = daemon.ridge("host", "help")
     assert [line.split()[:3] for line in text.splitlines()] == [
@@ -310,7 +312,8 @@ def test_completion(daemon):
     assert offers("ridge set alpha ") == ["link=", "size="]
     assert offers("ridge set alpha link=d") == ["down"]
     assert offers(f"ridge -d {daemon.runtime} bind alpha n") == ["none"]
-    assert offers("ridge pf ") == ["add", "list", "remove"]
+    assert offers("ridge pf ") == ["add", "list", "remove", "restart"]
+    assert "rng0" in offers("ridge pf restart ")
     assert "rng0" in offers("ridge pf remove ")
     assert offers("ridge pf add x type=r") == ["rng"]
     assert offers("ridge destroy --f") == ["--force"]

@@ -135,7 +135,8 @@ def test_pf_dies(daemon):
     daemon("function.create", type="rng", name="b")
     events = Events(daemon)
     os.kill(daemon("pf.list")[0]["pid"], signal.SIGKILL)
-    events.expect("function.destroyed a", "function.destroyed b", "pf.died rng0")
+    events.expect("pf.died rng0", "function.restarted a", "function.restarted b",
+                  "pf.restarted rng0")
 
 
 def test_several_subscribers_and_calls_on_the_same_connection(daemon):

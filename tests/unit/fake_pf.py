@@ -7,6 +7,7 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
   hang-*    create is never answered               slow-*        create is answered after 12 s
   die-*     the process kills itself               garbage-*     the answer makes no sense
   noise-*   create is done, but what is sent is no message at all
+  againdie-*  as die-*, and againrefuse-* as refuse-*, but when the function has a slot already
   slay-*  create is done and answered, and ridged is killed
   uncommitted-*  ridged is killed when it says that the batch is finished, which is not heard
 """
@@ -256,9 +257,9 @@ class FakePf:
         name, slot = create.name.decode(), create.slot
         if name.startswith("hang-"):
             return None
-        if name.startswith("die-"):
+        if name.startswith("die-") or (slot and name.startswith("againdie-")):
             os.kill(os.getpid(), signal.SIGKILL)
-        if name.startswith("refuse-"):
+        if name.startswith("refuse-") or (slot and name.startswith("againrefuse-")):
             return fail(95, "create %s: the fake refuses %s; give another name" % (name, name))
         if name.startswith("garbage-"):
             return answer(b"nonsense")
