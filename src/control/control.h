@@ -20,6 +20,7 @@
  *   pf_process.c a ridge-pf: starting it, finding it again, noticing its end
  *   pf_revive.c  what follows when it died
  *   export.c     the sockets of PFs that are exported
+ *   registry_file.c  what is known of PFs when ridged and they are gone
  *   inventory.c  getting back from a ridge-pf what it has
  *   ipc_link.c   requests to it, with deadlines
  *   params.c, param_value.c  the tables of parameters, and the spelling of their values

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/registry_file.h"
 #include "control/server.h"
 
 /* about is consumed. */
@@ -30,6 +31,9 @@ void events_function(struct function *fn, const char *what)
 	struct json_object *about;
 
 	fn->announced = strcmp(what, "destroyed") != 0;
+	if (strcmp(what, "attached") != 0 && strcmp(what, "detached") != 0 &&
+	    strcmp(what, "faulted") != 0)
+		registry_file_changed(fn->pf);
 	if (!server_has_subscribers(fn->pf->ctl->server))
 		return;
 	/* Without counters: many numbers that say little about what happened. */
@@ -62,6 +66,8 @@ void events_pf(struct pf *pf, const char *what)
 	if (strcmp(what, "added") != 0 && !pf->announced)
 		return;
 	pf->announced = true;
+	if (strcmp(what, "removed") != 0)
+		registry_file_changed(pf);
 	if (server_has_subscribers(pf->ctl->server))
 		events_send(pf->ctl, "pf", what, pf_json(pf));
 }

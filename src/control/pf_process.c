@@ -22,6 +22,7 @@
 #include "control/inventory.h"
 #include "control/net.h"
 #include "control/pf_revive.h"
+#include "control/registry_file.h"
 #include "control/runtime.h"
 
 #define PF_BACKLOG        4
@@ -89,6 +90,7 @@ __attribute__((noreturn)) static void child_run(const struct pf *pf, const char 
 static void pf_free(struct pf *pf)
 {
 	loop_timer_cancel(&pf->timer);
+	loop_timer_cancel(&pf->file_timer);
 	loop_fd_del(pf->ctl->loop, &pf->exited);
 	fd_close(&pf->pidfd);
 	fd_close(&pf->uplink);
@@ -107,8 +109,9 @@ static void pf_gone(struct pf *pf, const char *how)
 	struct jsonrpc_call *remove_call = pf->remove_call, *add_call = pf->add_call;
 	struct jsonrpc_call *restart_call = pf->restart_call;
 	bool removed = pf->phase == PF_STOPPING && !pf->why[0];
+	bool adopting = pf->adopting && pf->phase == PF_STARTING;
 	bool again = !ctl->stopping && (pf->phase == PF_READY || pf->phase == PF_RESTARTING);
-	char what[IPC_NAME_MAX + 16];
+	char what[IPC_NAME_MAX + 16], name[IPC_NAME_MAX];
 	struct error e;
 
 	if (removed)
@@ -145,7 +148,15 @@ static void pf_gone(struct pf *pf, const char *how)
 	while (!list_empty(&pf->functions))
 		function_free(list_first(&pf->functions, struct function, node));
 	events_pf(pf, removed ? "removed" : "died");
+	memcpy(name, pf->name, sizeof(name));
+	/* One that ended while it was asked what it has may have told an earlier ridged. */
+	if (adopting)
+		pf->forgotten = true;
+	else
+		registry_file_remove(pf);
 	pf_free(pf);
+	if (adopting && !ctl->stopping)
+		registry_file_load(ctl, name);
 	create_batches_kick(ctl);
 	if (add_call)
 		methods_fail(add_call, what, &e);
@@ -495,7 +506,8 @@ int pf_launch(struct pf *pf, struct error *e)
 	return err;
 }
 
-int pf_start(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
+static int pf_new_of(struct control *ctl, const struct params *params, struct pf **out,
+		     struct error *e)
 {
 	struct pf *pf;
 
@@ -508,6 +520,28 @@ int pf_start(struct control *ctl, const struct params *params, struct pf **out, 
 		pf_free(pf);
 		return error_set(e, ENOMEM, "out of memory");
 	}
+	*out = pf;
+	return 0;
+}
+
+int pf_new_down(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
+{
+	int err = pf_new_of(ctl, params, out, e);
+
+	if (err)
+		return err;
+	(*out)->phase = PF_RESTARTING;
+	(*out)->announced = true;
+	return 0;
+}
+
+int pf_start(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
+{
+	struct pf *pf;
+	int err = pf_new_of(ctl, params, &pf, e);
+
+	if (err)
+		return err;
 	if (pf_launch(pf, e)) {
 		pf_free(pf);
 		return -e->err;
@@ -545,6 +579,7 @@ void pf_forget(struct pf *pf)
 {
 	struct function *fn;
 
+	registry_file_flush(pf);
 	ipc_link_close(&pf->link, "ridged ends");
 	if (pf->add_call)
 		jsonrpc_reply(pf->add_call, NULL);

@@ -25,6 +25,9 @@ int pf_start(struct control *ctl, const struct params *params, struct pf **pf, s
  */
 int pf_launch(struct pf *pf, struct error *e);
 
+/* A PF without a process, PF_RESTARTING, whose functions are to be added. Likewise. */
+int pf_new_down(struct control *ctl, const struct params *params, struct pf **pf, struct error *e);
+
 /*
  * Connects to the process that listens at pf/NAME.sock and begins to take its inventory. A socket
  * without a process is removed.

@@ -85,7 +85,7 @@ static bool crashes_count(struct pf *pf)
 	return ++pf->crashes >= PF_CRASHES_MAX;
 }
 
-static void respawn(struct pf *pf)
+void pf_start_again(struct pf *pf)
 {
 	struct error e;
 
@@ -99,7 +99,7 @@ static void respawn(struct pf *pf)
 
 static void respawn_timer(struct loop_timer *timer)
 {
-	respawn(container_of(timer, struct pf, timer));
+	pf_start_again(container_of(timer, struct pf, timer));
 }
 
 void pf_revive(struct pf *pf, const char *how)
@@ -270,6 +270,6 @@ int pf_restart(struct pf *pf, struct jsonrpc_call *call, struct error *e)
 	pf->crashes = 0;
 	pf->phase = PF_RESTARTING;
 	pf->restart_call = call;
-	respawn(pf);
+	pf_start_again(pf);
 	return 0;
 }

@@ -30,6 +30,9 @@ bool function_is_down(const struct function *fn);
 /* Its process is gone and its connection closed. how: for people. */
 void pf_revive(struct pf *pf, const char *how);
 
+/* A PF that has no process and is PF_RESTARTING: starts one. */
+void pf_start_again(struct pf *pf);
+
 /* A new process is up: makes the functions that are down. */
 void pf_revive_functions(struct pf *pf);
 

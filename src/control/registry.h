@@ -47,6 +47,10 @@ struct pf {
 	pid_t peer_pid;                    /* of the VMM that has it, or 0 */
 	char export_path[SOCKET_PATH_MAX]; /* empty: there is no socket */
 	struct counters counters;
+	/* registry_file.h */
+	struct loop_timer file_timer;
+	uint64_t file_since_ns; /* of the first change that is not written; 0: there is none */
+	bool forgotten;         /* the file stays as it is */
 	/* pf_revive.h */
 	unsigned reviving; /* functions that are being made again, and whoever starts that */
 	unsigned crashes;  /* since first_crash_ns */

@@ -21,6 +21,8 @@
 #include "control/journal.h"
 #include "control/pf_process.h"
 #include "control/privileges.h"
+#include "control/pf_revive.h"
+#include "control/registry_file.h"
 #include "control/runtime.h"
 #include "control/server.h"
 #include "control/sockets.h"
@@ -295,8 +297,14 @@ static int daemon_open(struct daemon *d, const struct options *options, struct e
 /* PFs before clients: nobody sees half an inventory. */
 static void daemon_find(struct daemon *d)
 {
+	bool wait = false;
+	struct pf *pf;
+
 	runtime_each(d->ctl.runtime_dir, "pf", found, &d->ctl);
-	if (d->ctl.adopting || !list_empty(&d->ctl.pfs))
+	registry_files_load(&d->ctl);
+	list_for_each (pf, &d->ctl.pfs, node)
+		wait |= !pf_is_down(pf);
+	if (wait)
 		loop_timer_set(d->ctl.loop, &d->inventory, INVENTORY_MS, inventory_timer);
 	else
 		daemon_ready(d);

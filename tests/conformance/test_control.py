@@ -507,7 +507,7 @@ def test_bind_refused_rolls_back(fake):
 def test_pf_add_list_remove(daemon):
     made = daemon("pf.add", name="p", type="rng", max_vfs=2)
     assert set(made) == {"name", "type", "rid", "pid", "state", "text", "functions", "max_vfs",
-                         "admin_commands"}
+                         "exported", "socket", "peer_pid", "admin_commands"}
     assert (made["name"], made["type"], made["max_vfs"]) == ("p", "rng", 2)
     assert (made["functions"], made["state"]) == (0, "ready")
     assert daemon("pf.add", name="p", type="rng", max_vfs="2")["pid"] == made["pid"]
@@ -713,8 +713,10 @@ def test_restart_does_not_disturb_a_vmm(own):
 
 
 def test_restart_removes_what_is_dead(own):
+    """A socket of a PF of which nothing is known."""
     made = create(own, "a")
-    own.end()
+    own.end(signal.SIGTERM)
+    os.unlink(os.path.join(own.runtime, "pf", "rng0.json"))
     os.kill(made["pid"], signal.SIGKILL)
     wait_until(lambda: not running(made["pid"]))
     own.start()

@@ -156,7 +156,8 @@ def test_while_another_request_is_under_way(fake):
         assert fake.fails("function.set", name="hangset-1", link="up").errno == "EBUSY"
     # It will never be answered: only the end of its PF ends it.
     os.kill(fake("function.show", name="hangset-1")["pid"], 9)
-    wait_until(lambda: fake.names() == [])
+    wait_until(lambda: fake("function.show", name="hangset-1")["state"] == "idle")
+    assert fake("function.show", name="hangset-1")["params"]["link"] == "up"
 
 
 def test_set_when_the_pf_process_sends_noise(fake):
