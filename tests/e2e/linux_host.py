@@ -25,6 +25,12 @@ def programs(*names):
     return files
 
 
+def exported(ridge, pf):
+    """Exports a PF; the object for a guest's devices=."""
+    return {"driver": "vfio-user-pci",
+            "socket": {"path": ridge("export", pf)["socket"], "type": "unix"}}
+
+
 class LinuxHost:
     """What tests ask a guest that is a host."""
 
