@@ -537,7 +537,7 @@ int pf_new_down(struct control *ctl, const struct params *params, struct pf **ou
 
 int pf_start(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
 {
-	struct pf *pf;
+	struct pf *pf = NULL;
 	int err = pf_new_of(ctl, params, &pf, e);
 
 	if (err)
