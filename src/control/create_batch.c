@@ -174,6 +174,27 @@ void creation_gone(struct function *fn)
 
 /* Making */
 
+/*
+ * What the caller is told of it, as text already: that is work to do while the PF process makes the
+ * next one, not when all are made.
+ */
+static struct json_object *result_text(const struct function *fn)
+{
+	struct json_object *brief = function_brief_json(fn), *text = json_object_new_int(0);
+	char *copy = strdup(json_object_to_json_string_ext(
+		brief, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+
+	if (!text || !copy) {
+		free(copy);
+		json_object_put(text);
+		return brief;
+	}
+	json_object_put(brief);
+	json_object_set_serializer(text, json_object_userdata_to_json_string, copy,
+				   json_object_free_userdata);
+	return text;
+}
+
 static void entry_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	const struct ipc_function_info *info = ipc_reply_function(reply);
@@ -190,6 +211,7 @@ static void entry_done(struct ipc_request *request, struct ipc_reply *reply)
 	if (reply->event == IPC_DONE && info && c->fn && !function_update(c->fn, info)) {
 		/* One that was too late is undone with the rest. */
 		c->phase = CREATION_MADE;
+		c->result = result_text(c->fn);
 	} else {
 		operation_error(&e, reply, "create");
 		entry_failed(c, &e);
@@ -317,7 +339,6 @@ static void batch_commit(struct create_batch *b)
 		fn->phase = FUNCTION_READY;
 		fn->creation = NULL;
 		c->fn = NULL;
-		c->result = function_brief_json(fn);
 		events_function(fn, "created");
 		if (fn->pf->batch != b->id)
 			commit_send(b, fn->pf);
