@@ -28,6 +28,7 @@ struct iommu_space {
 	uint16_t rid;
 	uint32_t pasid;
 	uint64_t generation;
+	struct iommu_map *last;  /* that map_lookup() found, or NULL */
 	struct iommu_map **maps; /* sorted by iova */
 	size_t nmaps;
 	size_t capacity;
@@ -91,6 +92,7 @@ struct iommu_space *iommu_space_find(struct iommu *iommu, uint16_t rid, uint32_t
 static void space_changed(struct iommu_space *s)
 {
 	s->generation = ++s->iommu->generation;
+	s->last = NULL;
 }
 
 int iommu_space_new(struct iommu *iommu, uint16_t rid, uint32_t pasid, struct iommu_space **out)
@@ -298,9 +300,15 @@ void iommu_wait_cancel(struct iommu_wait *wait)
  */
 static struct iommu_map *map_lookup(struct iommu_space *s, uint64_t iova, int prot, uint64_t *avail)
 {
-	size_t at = map_lower_bound(s, iova);
-	struct iommu_map *m = at < s->nmaps ? s->maps[at] : NULL;
+	struct iommu_map *m = s->last;
+	size_t at;
 
+	/* A chain's descriptors are mostly of one map. */
+	if (!m || iova - m->iova >= m->size) {
+		at = map_lower_bound(s, iova);
+		m = at < s->nmaps ? s->maps[at] : NULL;
+		s->last = m && m->iova <= iova ? m : NULL;
+	}
 	if (!m || m->iova > iova || m->gone)
 		s->fault = "the address is not mapped for DMA";
 	else if ((m->prot & prot) != prot)

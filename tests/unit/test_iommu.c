@@ -188,6 +188,30 @@ static void test_the_number_of_maps_has_a_limit(void **state)
 	assert_int_equal(iommu_map(f->a, IOMMU_MAPS_MAX * PAGE, PAGE, -1, 0, RW), 0);
 }
 
+/* The last map that was looked up is the one that the next address is in, or it is not. */
+static void test_lookups_in_turn(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(iommu_map(f->a, 2 * PAGE, 2 * PAGE, f->fd, 2 * PAGE, RW), 0);
+	assert_int_equal(iommu_map(f->a, 5 * PAGE, PAGE, f->fd, 5 * PAGE, RW), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(read_byte(f->a, 3 * PAGE), 3);
+		assert_int_equal(read_byte(f->a, 2 * PAGE), 2);
+		assert_int_equal(read_byte(f->a, 2 * PAGE - 1), -EFAULT);
+		assert_int_equal(read_byte(f->a, 4 * PAGE - 1), 3);
+		assert_int_equal(read_byte(f->a, 4 * PAGE), -EFAULT);
+		assert_int_equal(read_byte(f->a, 5 * PAGE), 5);
+		assert_int_equal(read_byte(f->a, 6 * PAGE), -EFAULT);
+		assert_int_equal(read_byte(f->a, 0), -EFAULT);
+		assert_int_equal(read_byte(f->a, 5 * PAGE), 5);
+	}
+	assert_int_equal(iommu_unmap(f->a, 5 * PAGE, PAGE, NULL), 0);
+	assert_int_equal(read_byte(f->a, 5 * PAGE), -EFAULT);
+	assert_int_equal(iommu_map(f->a, 5 * PAGE, PAGE, f->fd, 6 * PAGE, RW), 0);
+	assert_int_equal(read_byte(f->a, 5 * PAGE), 6);
+}
+
 static void test_an_fd_that_cannot_be_mapped_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -479,6 +503,7 @@ int main(void)
 		TEST(test_unmap_takes_the_very_bounds_only),
 		TEST(test_maps_made_in_any_order_are_found),
 		TEST(test_the_number_of_maps_has_a_limit),
+		TEST(test_lookups_in_turn),
 		TEST(test_an_fd_that_cannot_be_mapped_leaves_nothing),
 		TEST(test_a_space_is_found_by_rid_and_pasid),
 		TEST(test_two_spaces_share_one_mmap_of_the_same_range),
