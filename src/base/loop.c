@@ -16,6 +16,7 @@ struct loop {
 	bool stop;
 	struct list timers; /* sorted by due_ns */
 	struct list work;
+	struct list again; /* work that had a turn already */
 	struct list hooks;
 	int nready; /* events[i] for i < nready are still to be dispatched or done */
 	struct epoll_event ready[LOOP_BATCH];
@@ -44,6 +45,7 @@ int loop_new(struct loop **out)
 	}
 	list_init(&loop->timers);
 	list_init(&loop->work);
+	list_init(&loop->again);
 	list_init(&loop->hooks);
 	*out = loop;
 	return 0;
@@ -121,12 +123,21 @@ void loop_timer_cancel(struct loop_timer *timer)
 		list_del(&timer->node);
 }
 
-void loop_work_queue(struct loop *loop, struct loop_work *work, void (*fn)(struct loop_work *))
+static void queue(struct list *list, struct loop_work *work, void (*fn)(struct loop_work *))
 {
 	work->fn = fn;
-	if (work->node.next && !list_empty(&work->node))
-		return;
-	list_add_tail(&loop->work, &work->node);
+	if (!work->node.next || list_empty(&work->node))
+		list_add_tail(list, &work->node);
+}
+
+void loop_work_queue(struct loop *loop, struct loop_work *work, void (*fn)(struct loop_work *))
+{
+	queue(&loop->work, work, fn);
+}
+
+void loop_work_again(struct loop *loop, struct loop_work *work, void (*fn)(struct loop_work *))
+{
+	queue(&loop->again, work, fn);
 }
 
 void loop_work_cancel(struct loop_work *work)
@@ -145,6 +156,28 @@ void loop_hook_del(struct loop_hook *hook)
 {
 	if (hook->node.next)
 		list_del(&hook->node);
+}
+
+void loop_turn_begin(struct loop_turn *turn)
+{
+	turn->end_ns = 0;
+	turn->units = LOOP_TURN_FREE;
+}
+
+bool loop_turn_over(struct loop_turn *turn, unsigned int units)
+{
+	uint64_t now;
+
+	if (units >= 2 * LOOP_TURN_FREE)
+		return true;
+	turn->units -= (int)units;
+	if (turn->units > 0)
+		return false;
+	now = loop_now_ns();
+	if (!turn->end_ns) /* what was free is taken to have been a half */
+		turn->end_ns = now + LOOP_TURN_NS / 2;
+	turn->units = LOOP_TURN_FREE / 4;
+	return now >= turn->end_ns;
 }
 
 static void run_timers(struct loop *loop)
@@ -168,17 +201,23 @@ static void run_timers(struct loop *loop)
  * Work that queues itself again must not starve descriptors and timers: a round runs what was
  * queued when it began, and the next epoll_wait() does not sleep while work is left.
  */
-static void run_work(struct loop *loop)
+static void run_list(struct list *work)
 {
 	struct list round;
 
-	list_move(&loop->work, &round);
+	list_move(work, &round);
 	while (!list_empty(&round)) {
 		struct loop_work *w = list_first(&round, struct loop_work, node);
 
 		list_del(&w->node);
 		w->fn(w);
 	}
+}
+
+static void run_work(struct loop *loop)
+{
+	run_list(&loop->work);
+	run_list(&loop->again);
 }
 
 /* Each hook goes to the back as it runs, so that it may remove itself or any other. */
@@ -201,7 +240,7 @@ static int sleep_time(struct loop *loop, int timeout_ms)
 	uint64_t now, ms;
 	struct loop_timer *t;
 
-	if (!list_empty(&loop->work))
+	if (!list_empty(&loop->work) || !list_empty(&loop->again))
 		return 0;
 	if (list_empty(&loop->timers))
 		return timeout_ms;

@@ -13,6 +13,7 @@
 #ifndef RIDGE_BASE_LOOP_H
 #define RIDGE_BASE_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -35,6 +36,20 @@ struct loop_timer {
 struct loop_work {
 	struct list node; /* on the loop's list while queued; .next NULL before first use */
 	void (*fn)(struct loop_work *work);
+};
+
+/*
+ * How long one user of the loop goes on before others have their turn, of those that can have any
+ * amount of work at once: about half of what a request and its reply take over a socket, so that
+ * who waits for one such user loses little. The clock is looked at after LOOP_TURN_FREE units of
+ * work only: who has just a message or a buffer at a time pays nothing.
+ */
+#define LOOP_TURN_NS   10000u
+#define LOOP_TURN_FREE 16
+
+struct loop_turn {
+	uint64_t end_ns; /* 0: not known yet */
+	int units;       /* left before the clock is looked at */
 };
 
 struct loop_hook {
@@ -64,6 +79,11 @@ bool loop_timer_armed(const struct loop_timer *timer);
 
 /* Queues work to run later in this iteration; queueing queued work changes nothing. */
 void loop_work_queue(struct loop *loop, struct loop_work *work, void (*fn)(struct loop_work *));
+/*
+ * The same for work that had its turn and is not done: it runs when all that was queued as above
+ * has, so that who has much to do does not stand before who has little.
+ */
+void loop_work_again(struct loop *loop, struct loop_work *work, void (*fn)(struct loop_work *));
 void loop_work_cancel(struct loop_work *work);
 
 void loop_hook_add(struct loop *loop, struct loop_hook *hook, void (*fn)(struct loop_hook *));
@@ -78,5 +98,12 @@ int loop_step(struct loop *loop, int timeout_ms);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t loop_now_ns(void);
+
+void loop_turn_begin(struct loop_turn *turn);
+/*
+ * To be asked before each piece of work. units: what the last one cost, 1 for about a third of a
+ * microsecond and 0 before the first. True if the turn is over, which it never is at once.
+ */
+bool loop_turn_over(struct loop_turn *turn, unsigned int units);
 
 #endif

@@ -393,12 +393,31 @@ static bool connection_settles(struct connection *conn)
 	return conn->wrote;
 }
 
-/* Decodes and handles the message at rx_off; leaves it there if there is no room for a reply. */
-static void connection_message(struct connection *conn, size_t size)
+static unsigned int message_units(const struct vfio_user_request *req)
+{
+	switch (req->command) {
+	case VFIO_USER_DMA_MAP:
+	case VFIO_USER_DMA_UNMAP:
+	case VFIO_USER_DEVICE_RESET:
+		return CONNECTION_MAP_UNITS;
+	case VFIO_USER_REGION_READ:
+	case VFIO_USER_REGION_WRITE:
+		return CONNECTION_MESSAGE_UNITS + req->access.count / CONNECTION_BYTES_A_UNIT;
+	default:
+		return CONNECTION_MESSAGE_UNITS;
+	}
+}
+
+/*
+ * Decodes and handles the message at rx_off; leaves it there if there is no room for a reply.
+ * Returns what it cost.
+ */
+static unsigned int connection_message(struct connection *conn, size_t size)
 {
 	const uint8_t *msg = conn->rx + conn->rx_off;
 	bool owns_fds = conn->nfds && conn->fds_at == conn->rx_off;
-	struct vfio_user_request req;
+	struct vfio_user_request req = { 0 };
+	unsigned int units;
 	const char *why = "the device refused it";
 	int err;
 
@@ -410,11 +429,12 @@ static void connection_message(struct connection *conn, size_t size)
 		why = "the first message must be a VERSION that wants a reply";
 		err = -EINVAL;
 	}
+	units = err ? CONNECTION_MESSAGE_UNITS : message_units(&req);
 	if (!connection_make_room(conn, req.reply_max))
-		return;
+		return units;
 	if (!err && req.command == VFIO_USER_DMA_UNMAP && connection_settles(conn)) {
 		connection_run_again(conn);
-		return;
+		return units;
 	}
 	conn->settled = false;
 	conn->wrote |= req.command == VFIO_USER_REGION_WRITE ||
@@ -422,7 +442,7 @@ static void connection_message(struct connection *conn, size_t size)
 	if (!err)
 		err = dispatch_request(conn, &req, conn->fds, owns_fds ? conn->nfds : 0, &why);
 	if (!connection_open(conn))
-		return;
+		return units;
 	if (err && err != -EINPROGRESS) {
 		log_debug("%s: command %u: %s: %s", conn->srv->name, req.command, why,
 			  strerror(-err));
@@ -435,11 +455,12 @@ static void connection_message(struct connection *conn, size_t size)
 	else
 		connection_consume(conn, size);
 	if (conn->negotiated)
-		return;
+		return units;
 	/* There is no second try: it was told, and that is all. */
 	connection_flush(conn);
 	if (connection_open(conn))
 		connection_violation(conn, why);
+	return units;
 }
 
 static void connection_work(struct loop_work *work)
@@ -456,22 +477,24 @@ static void connection_work(struct loop_work *work)
 static void connection_run_again(struct connection *conn)
 {
 	conn->again = true;
-	loop_work_queue(conn->srv->loop, &conn->work, connection_work);
+	loop_work_again(conn->srv->loop, &conn->work, connection_work);
 }
 
 /* One turn. */
 static void connection_run(struct connection *conn, bool receive)
 {
-	unsigned int budget = CONNECTION_BUDGET;
+	struct loop_turn turn;
+	unsigned int units = 0;
 	size_t size;
 
+	loop_turn_begin(&turn);
 	while (connection_ready(conn) && !conn->again) {
 		if (connection_next(conn, &size)) {
-			if (!budget--) {
+			if (loop_turn_over(&turn, units)) {
 				connection_run_again(conn);
 				break;
 			}
-			connection_message(conn, size);
+			units = connection_message(conn, size);
 		} else if (receive && connection_open(conn)) {
 			receive = false;
 			if (!connection_receive(conn))

@@ -268,13 +268,14 @@ static void multi_continue(struct loop_work *work);
 /* Does what is left, one turn's worth of it: the message may have thousands of writes. */
 static int multi_run(struct connection *conn, const struct vfio_user_request *req)
 {
-	unsigned int budget = CONNECTION_BUDGET;
 	struct vfio_user_write write;
+	struct loop_turn turn;
 	int err;
 
+	loop_turn_begin(&turn);
 	for (; conn->multi_done < req->multi.count; conn->multi_done++) {
-		if (!budget--) {
-			loop_work_queue(conn->srv->loop, &conn->multi_work, multi_continue);
+		if (loop_turn_over(&turn, 1)) {
+			loop_work_again(conn->srv->loop, &conn->multi_work, multi_continue);
 			return -EINPROGRESS;
 		}
 		vfio_user_decode_write(req, conn->multi_done, &write);

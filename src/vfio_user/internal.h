@@ -15,8 +15,13 @@
 /* A VMM that connects must introduce itself within this time: nobody else can use the function. */
 #define CONNECTION_VERSION_MS 5000
 
-/* Messages handled before other connections of the loop get their turn. */
-#define CONNECTION_BUDGET 64
+/*
+ * What a message costs, for loop_turn_over(): more than that where it is known to, as for large
+ * accesses (so many bytes a unit) and for what makes the kernel map memory.
+ */
+#define CONNECTION_MESSAGE_UNITS 2
+#define CONNECTION_BYTES_A_UNIT  128
+#define CONNECTION_MAP_UNITS     16
 
 /*
  * Both buffers hold the largest message and some more, so that a batch of small ones is one system

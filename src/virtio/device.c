@@ -89,13 +89,14 @@ void virtio_device_notify(struct virtio_device *dev, uint16_t queue)
 	counter_inc(dev->counters, notifies);
 	if (queue >= dev->nqueues || !dev->queues[queue].state->enabled)
 		return;
-	virtio_device_notify_again(dev, &dev->queues[queue]);
+	dev->queues[queue].kicked = true;
+	loop_work_queue(dev->loop, &dev->work, device_work);
 }
 
 void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq)
 {
 	vq->kicked = true;
-	loop_work_queue(dev->loop, &dev->work, device_work);
+	loop_work_again(dev->loop, &dev->work, device_work);
 }
 
 /* Chains that ended meanwhile are returned first. */
@@ -128,13 +129,15 @@ static void device_work(struct loop_work *work)
 	struct virtio_device *dev = container_of(work, struct virtio_device, work);
 
 	dev->budget = VIRTIO_BUDGET;
+	dev->units = 0;
+	loop_turn_begin(&dev->time);
 	/* Not always from the first one: a queue that takes the whole turn leaves the next to
 	 * others. */
 	for (uint16_t i = 0; i < dev->nqueues; i++) {
 		struct virtq *vq = &dev->queues[dev->turn];
 
 		if (dev->budget <= 0) {
-			loop_work_queue(dev->loop, &dev->work, device_work);
+			loop_work_again(dev->loop, &dev->work, device_work);
 			break;
 		}
 		dev->turn = (uint16_t)((dev->turn + 1) % dev->nqueues);
@@ -146,6 +149,19 @@ static void device_work(struct loop_work *work)
 		virtio_device_flush(dev, vq);
 	}
 	dev->budget = INT_MAX;
+}
+
+/* Outside of device_work() there is no turn. */
+static bool turn_over(struct virtio_device *dev)
+{
+	unsigned int units = dev->units;
+
+	dev->units = 0;
+	if (dev->budget > VIRTIO_BUDGET)
+		return false;
+	if (dev->budget > 0 && loop_turn_over(&dev->time, units))
+		dev->budget = 0;
+	return dev->budget <= 0;
 }
 
 /* What a modern driver is offered: not what only the legacy registers know (virtio 1.3, 6.3). */
@@ -458,7 +474,7 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	if (!space)
 		return false;
 	/* Nothing new while memory is taken away: it would keep the unmap waiting for ever. */
-	if (dev->budget <= 0 || iommu_space_leaving(space)) {
+	if (turn_over(dev) || iommu_space_leaving(space)) {
 		virtio_device_notify_again(dev, vq);
 		return false;
 	}
@@ -470,6 +486,7 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	if (got > 0) {
 		dev->in_flight++;
 		dev->budget--;
+		dev->units = 1 + (unsigned int)(chain->nout + chain->nin) / VIRTIO_SEGS_A_UNIT;
 		if (!iommu_space_lost(space))
 			return true;
 		virtio_device_put_back(dev, vq, chain);

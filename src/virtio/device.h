@@ -107,8 +107,12 @@ struct virtio_halt {
 	void (*done)(struct virtio_halt *halt, int err);
 };
 
-/* What the device may do before others get their turn, in chains. */
-#define VIRTIO_BUDGET 64
+/*
+ * What the device may do before others get their turn, in chains, if time does not end it before
+ * (loop_turn_over()). So many segments of a chain cost what another chain does.
+ */
+#define VIRTIO_BUDGET      64
+#define VIRTIO_SEGS_A_UNIT 8
 
 struct virtio_device {
 	const struct virtio_device_ops *ops;
@@ -131,6 +135,8 @@ struct virtio_device {
 	struct virtio_halt *halting; /* who waits for it, or NULL */
 	unsigned int in_flight;      /* chains */
 	int budget;                  /* left in this turn */
+	struct loop_turn time;       /* ... of which this is the time */
+	unsigned int units;          /* what the last chain cost */
 	uint16_t turn;               /* the queue that it begins with */
 	struct list held;            /* completions while the device may not reach memory */
 	bool resetting;
@@ -225,6 +231,7 @@ void virtio_device_flush(struct virtio_device *dev, struct virtq *vq);
 static inline void virtio_device_charge(struct virtio_device *dev, unsigned int chains)
 {
 	dev->budget -= (int)chains;
+	dev->units += chains;
 }
 /* process() wants to be called again, from the loop. */
 void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq);

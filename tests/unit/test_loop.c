@@ -336,6 +336,26 @@ static void test_work_that_queues_itself_starves_nobody(void **state)
 	unwatch(f);
 }
 
+/* Who had a turn waits for those who had none, also for who came later. */
+static void test_work_again_runs_behind_other_work(void **state)
+{
+	struct loop *loop = *state;
+	struct item a = { .loop = loop, .name = 'a' }, b = { .loop = loop, .name = 'b' };
+	struct item c = { .loop = loop, .name = 'c' };
+
+	loop_work_again(loop, &a.work, on_work);
+	loop_work_again(loop, &a.work, on_work);
+	loop_work_queue(loop, &b.work, on_work);
+	loop_work_queue(loop, &a.work, on_work); /* it is queued already */
+	loop_work_again(loop, &c.work, on_work);
+	assert_int_equal(loop_step(loop, -1), 0); /* it does not sleep */
+	assert_string_equal(trace, "bac");
+	loop_work_again(loop, &a.work, on_work);
+	loop_work_cancel(&a.work);
+	assert_int_equal(loop_step(loop, 0), 0);
+	assert_string_equal(trace, "bac");
+}
+
 /* --- hooks --- */
 
 static void on_hook(struct loop_hook *hook)
@@ -412,6 +432,38 @@ static void test_run_ends_with_the_iteration_that_stops_it(void **state)
 	assert_string_equal(trace, "aa");
 }
 
+/* A turn has some work for free, ends with time, and at once after work that is a turn of its own.
+ */
+static void test_a_turn_ends_by_time_or_by_what_was_done(void **state)
+{
+	struct loop_turn turn;
+	unsigned int done;
+	uint64_t begin;
+
+	(void)state;
+	loop_turn_begin(&turn);
+	assert_false(loop_turn_over(&turn, 0));
+	for (unsigned int i = 1; i < LOOP_TURN_FREE; i++)
+		assert_false(loop_turn_over(&turn, 1));
+	begin = loop_now_ns();
+	for (done = 0; !loop_turn_over(&turn, 1); done++)
+		;
+	assert_true(loop_now_ns() - begin >= LOOP_TURN_NS / 2 - 1);
+	assert_true(loop_turn_over(&turn, LOOP_TURN_FREE));
+
+	loop_turn_begin(&turn);
+	assert_false(loop_turn_over(&turn, 0));
+	assert_true(loop_turn_over(&turn, 2 * LOOP_TURN_FREE));
+	loop_turn_begin(&turn);
+	assert_true(loop_turn_over(&turn, UINT32_MAX));
+	/* what takes long is noticed, whatever it was thought to take */
+	loop_turn_begin(&turn);
+	assert_false(loop_turn_over(&turn, LOOP_TURN_FREE));
+	msleep(1);
+	for (done = 0; !loop_turn_over(&turn, 1); done++)
+		assert_true(done < LOOP_TURN_FREE);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -430,9 +482,11 @@ int main(void)
 		TEST(test_work_runs_once_however_often_it_was_queued),
 		TEST(test_work_cancels_work_of_the_same_round),
 		TEST(test_work_that_queues_itself_starves_nobody),
+		TEST(test_work_again_runs_behind_other_work),
 		TEST(test_hooks_run_last_in_every_iteration),
 		TEST(test_a_hook_removes_itself_the_next_and_the_previous),
 		TEST(test_run_ends_with_the_iteration_that_stops_it),
+		TEST(test_a_turn_ends_by_time_or_by_what_was_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
