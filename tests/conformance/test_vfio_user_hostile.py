@@ -204,42 +204,6 @@ def test_replies_that_are_never_read(victim):
     victim.idle()
 
 
-def test_flood_leaves_neighbours_their_speed(victim, neighbour):
-    def speed(seconds=1.0):
-        end, count = time.monotonic() + seconds, 0
-        while time.monotonic() < end:
-            neighbour.client.config_read(0, 4)
-            count += 1
-        return count
-
-    speed(0.2)
-    alone = speed()
-    pid = os.fork()
-    if not pid:
-        try:
-            flood(victim)
-        finally:
-            os._exit(0)
-    try:
-        assert wait_for(lambda: victim.show()["state"] == "connected")
-        time.sleep(0.1)
-        meanwhile = speed()
-    finally:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-    victim.idle()
-    # The flood has a CPU of its own at best; what it must not do is shut the other out.
-    assert meanwhile > alone * 0.1, f"{meanwhile} of {alone} accesses a second"
-
-
-def flood(victim):
-    client = victim.client()
-    posted = message(vfio_user.REGION_WRITE, struct.pack("<QIIB", 0x3C, CONFIG, 1, 1),
-                     flags=vfio_user.NO_REPLY) * 1000
-    while True:
-        client.sock.sendall(posted)
-
-
 def test_connections_in_a_row(victim):
     victim.client().close()
     victim.idle()

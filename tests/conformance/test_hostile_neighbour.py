@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A hostile VMM costs its neighbours on the same PF little of their speed, and leaves nothing.
+
+A PF is one thread: what one VMM makes it do, the others wait for. How much that is, is the question
+here; how the kernel shares two CPUs among an attacker that uses one of them, a PF that the attacker
+keeps busy, and the neighbour, is not. So while it is measured the three have real-time priorities,
+the neighbour the highest and the attacker the lowest: nothing else on the machine matters, and the
+neighbour has a CPU whenever the PF has answered. Its requests per second, one after another, are
+measured in turns with and without the attack, and the medians compared. A bad ratio is measured
+again, twice at the most.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import random
+import socket
+import statistics
+import struct
+import time
+
+import pytest
+
+import vfio_user
+from test_vfio_user_hostile import use
+from vfio_user import (CONFIG, DATA_EVENTFD, MSIX, NO_REPLY, PAGE, TRIGGER, Closed, Memory, message,
+                       wait_for)
+from virtio_guest import INDIRECT, INDIRECT_DESC, VERSION_1, WRITE, Irq, Modern
+
+SHARE = 0.7    # of its speed, that a neighbour keeps
+ROUNDS = 3     # of each
+SECONDS = 0.1  # each
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_quarantine():
+    """Memory that was freed is soon free, so that what is left can be looked at."""
+    before = os.environ.get("ASAN_OPTIONS")
+    os.environ["ASAN_OPTIONS"] = ":".join(filter(None, [before, "quarantine_size_mb=4"]))
+    yield
+    if before is None:
+        del os.environ["ASAN_OPTIONS"]
+    else:
+        os.environ["ASAN_OPTIONS"] = before
+
+
+@pytest.fixture(scope="module")
+def ridge(small_quarantine, ridge):
+    return ridge
+
+
+@pytest.fixture(scope="module")
+def victim(create):
+    """The function that is attacked."""
+    return create("rng", driver="vfio-pci")
+
+
+@pytest.fixture(scope="module")
+def neighbour(create, victim):
+    function = create("rng", driver="vfio-pci")
+    assert function.pid() == victim.pid()
+    client, memory = function.client(), Memory()
+    memory.share(client)
+    transport = Modern(client, memory)
+    transport.irq = transport.enable_msix(1)[0]
+    transport.start(VERSION_1, vectors=[0])
+    transport.area = memory.alloc(64)
+    yield transport
+    client.close()
+    memory.close()
+
+
+NEIGHBOUR, PF, ATTACKER = 3, 2, 1
+
+
+@contextlib.contextmanager
+def priority(process, level):
+    os.sched_setscheduler(process, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(level))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(process, os.SCHED_OTHER, os.sched_param(0))
+
+
+# Attacks. Each is a process of its own that goes on until it is killed.
+
+def flood(client, data):
+    """Sends data over and over, and drops what comes back."""
+    client.sock.setblocking(False)
+    view = memoryview(data * (1 + (1 << 16) // len(data)))
+    at = 0
+    while True:
+        try:
+            at += client.sock.send(view[at:])
+            if at == len(view):
+                at = 0
+        except BlockingIOError:
+            pass
+        with contextlib.suppress(BlockingIOError):
+            while client.sock.recv(1 << 20):
+                pass
+
+
+def posted_writes(function):
+    flood(function.client(), message(
+        vfio_user.REGION_WRITE, struct.pack("<QIIB", 0x3C, CONFIG, 1, 1), flags=NO_REPLY))
+
+
+def large_reads(function):
+    flood(function.client(), message(
+        vfio_user.REGION_READ, struct.pack("<QII", 0, CONFIG, 4096)))
+
+
+def write_multi(function):
+    writes = [(CONFIG, 0x3C, b"\1")] * 2000
+    flood(function.client(), message(
+        vfio_user.REGION_WRITE_MULTI, vfio_user.write_multi(writes), flags=NO_REPLY))
+
+
+def refused_commands(function):
+    flood(function.client(), b"".join(message(command, bytes(24)) for command in range(2, 30)
+                                      if command != vfio_user.RESET))
+
+
+def resets(function):
+    flood(function.client(), message(vfio_user.RESET))
+
+
+def maps(function):
+    flood(function.client(), b"".join(
+        message(vfio_user.DMA_MAP, struct.pack("<IIQQQ", 32, 3, 0, i * PAGE, PAGE))
+        for i in range(64)) + b"".join(
+            message(vfio_user.DMA_UNMAP, struct.pack("<IIQQ", 24, 0, i * PAGE, PAGE))
+            for i in range(64)))
+
+
+def maps_with_memory(function):
+    client, memory = function.client(), Memory(size=1 << 24)
+    while True:
+        for i in range(16):
+            client.dma_map(i * 2 * PAGE, PAGE, memory.fd, i * PAGE)
+        for i in range(16):
+            client.dma_unmap(i * 2 * PAGE, PAGE)
+
+
+def interrupts(function):
+    client, irqs = function.client(), [Irq() for _ in range(2)]
+    while True:
+        client.set_irqs(MSIX, DATA_EVENTFD | TRIGGER, 0, 2, fds=[irq.fd for irq in irqs])
+
+
+def never_reads(function):
+    client = function.client()
+    request = message(vfio_user.REGION_READ, struct.pack("<QII", 0, CONFIG, 4096)) * 64
+    client.sock.settimeout(None)
+    while True:
+        client.sock.sendall(request)
+
+
+def half_messages(function):
+    clients = [function.client()]
+    clients[0].send_raw(message(vfio_user.REGION_WRITE, bytes(16), size=60000)[:30])
+    time.sleep(1000)
+
+
+def connections(function):
+    """A storm: some are refused, some introduce themselves, some say nothing."""
+    rnd = random.Random(2)
+    crowd = []
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.connect(function.socket)
+            if rnd.random() < 0.5:
+                sock.send(message(vfio_user.VERSION, bytes(4)))
+        crowd.append(sock)
+        if len(crowd) > 20:
+            crowd.pop(rnd.randrange(len(crowd))).close()
+
+
+def descriptors(function):
+    """As many with a message as the kernel lets through, which ends the connection."""
+    irq = Irq()
+    while True:
+        with contextlib.suppress(OSError, Closed), function.client() as client:
+            client.send_raw(message(vfio_user.GET_INFO, bytes(16)), [irq.fd] * 253)
+            client.closed()
+
+
+def long_chains(function):
+    """A full ring of tables of a thousand descriptors each, again as soon as it was used."""
+    client, memory = function.client(), Memory(size=1 << 21)
+    memory.share(client)
+    transport = Modern(client, memory)
+    transport.start(VERSION_1 | INDIRECT_DESC)
+    queue, area = transport.queues[0], memory.alloc(PAGE)
+    table = memory.alloc(16 * 1024, 16)
+    for i in range(1024):
+        queue.write_desc(table, i, area + i, 1, WRITE | (1 if i < 1023 else 0), i + 1)
+    for i in range(queue.size):
+        queue.write_desc(queue.desc, i, table, 16 * 1024, INDIRECT, 0)
+        memory.write(queue.avail + 4 + 2 * i, struct.pack("<H", i))
+    while True:
+        queue.avail_idx = (queue.avail_idx + queue.size) & 0xFFFF
+        memory.write(queue.avail + 2, struct.pack("<H", queue.avail_idx))
+        transport.kick()
+        while queue.device_idx() != queue.avail_idx:
+            time.sleep(0.0002)
+
+
+def broken_rings(function):
+    """A fault, a reset, and again."""
+    client, memory = function.client(), Memory(size=1 << 24)
+    memory.share(client)
+    transport = Modern(client, memory)
+    rnd = random.Random(3)
+    while True:
+        memory.used = 0
+        with contextlib.suppress(AssertionError):  # it may look at rings before it has said so
+            transport.start(VERSION_1)
+        queue = transport.queues[0]
+        bad = rnd.randrange(4)
+        if bad == 0:
+            memory.write(queue.avail + 2, struct.pack("<H", queue.size + 1))
+        elif bad == 1:
+            queue.offer(queue.size)
+        elif bad == 2:
+            queue.write_desc(queue.desc, 0, memory.iova, 16, WRITE | 1, 0)
+            queue.offer(0)
+        else:
+            queue.add([(0xDEAD0000, 64, True)])
+        transport.kick()
+
+
+ATTACKS = [posted_writes, large_reads, write_multi, refused_commands, resets, maps,
+           maps_with_memory, interrupts, never_reads, half_messages, connections, descriptors,
+           long_chains, broken_rings]
+
+
+@contextlib.contextmanager
+def under(attack, function):
+    """The attack, a process, goes on in the block."""
+    process = multiprocessing.get_context("fork").Process(target=attack, args=(function,))
+    process.start()
+    try:
+        time.sleep(0.05)
+        assert process.is_alive()
+        yield process
+        assert process.is_alive()
+    finally:
+        process.kill()
+        process.join()
+
+
+def registers(neighbour):
+    neighbour.client.config_read(0, 4)
+
+
+def requests(neighbour):
+    """One entropy request, from its notification to its interrupt."""
+    queue = neighbour.queues[0]
+    queue.add([(neighbour.area, 64, True)])
+    neighbour.kick()
+    assert neighbour.irq.wait()
+    assert queue.pop()
+
+
+def speed(what, neighbour):
+    end, count = time.monotonic() + SECONDS, 0
+    while time.monotonic() < end:
+        what(neighbour)
+        count += 1
+    return count
+
+
+def ratio(attack, what, neighbour, victim):
+    alone, attacked = [], []
+    for _ in range(ROUNDS):
+        with priority(victim.pid(), PF), priority(0, NEIGHBOUR):
+            alone.append(speed(what, neighbour))
+        with under(attack, victim) as attacker, priority(attacker.pid, ATTACKER), \
+                priority(victim.pid(), PF), priority(0, NEIGHBOUR):
+            attacked.append(speed(what, neighbour))
+        victim.idle()
+    return statistics.median(attacked) / statistics.median(alone)
+
+
+def pss(process):
+    """KiB."""
+    with open(f"/proc/{process}/smaps_rollup", encoding="ascii") as rollup:
+        return [int(line.split()[1]) for line in rollup if line.startswith("Pss:")][0]
+
+
+def check(attack, what, neighbour, victim):
+    pid = victim.pid()
+    if os.geteuid() != 0:
+        pytest.skip("needs real-time priorities")
+    with under(attack, victim):
+        time.sleep(0.3)
+    victim.idle()
+    descriptors_before, _, mappings = use(pid)
+    memory = pss(pid)
+    found = []
+    while len(found) < 3 and (not found or found[-1] < SHARE):
+        found.append(ratio(attack, what, neighbour, victim))
+    print("ratio", attack.__name__, ", ".join(f"{value:.2f}" for value in found))
+    assert found[-1] >= SHARE, f"a neighbour keeps {found} of its speed"
+    assert victim.pid() == pid
+    assert wait_for(lambda: use(pid)[0] == descriptors_before), "descriptors"
+    assert use(pid)[2] < mappings + 64, "mappings"
+    assert pss(pid) < memory + 4096, "KiB"
+    with victim.client() as client:
+        assert client.config_read(0, 2) == 0x1AF4
+    victim.idle()
+
+
+@pytest.mark.rules("vu-connection-9")
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_register_accesses(attack, neighbour, victim):
+    check(attack, registers, neighbour, victim)
+
+
+@pytest.mark.parametrize("attack", [posted_writes, large_reads, long_chains],
+                         ids=lambda attack: attack.__name__)
+def test_virtqueue_requests(attack, neighbour, victim):
+    check(attack, requests, neighbour, victim)
