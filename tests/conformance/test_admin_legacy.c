@@ -65,6 +65,7 @@ static void set(struct fixture *f, enum legacy field, uint32_t len, uint64_t val
 /* --- 4.1.4.10: what each register is --- */
 
 /* 6.3: ANY_LAYOUT must be offered; bit 30 must not be. 2.2: they are those of the modern side. */
+/* rules: pci-legacy-6 */
 static void test_4_1_4_10_device_features(void **state)
 {
 	struct fixture *f = *state;
@@ -94,6 +95,7 @@ static void test_4_1_4_10_driver_features(void **state)
 }
 
 /* Feature bits 32 to 63 count as not acknowledged, whatever was there before. */
+/* rules: pci-legacy-5 */
 static void test_4_1_4_10_high_features_are_not_acknowledged(void **state)
 {
 	struct fixture *f = *state;
@@ -167,6 +169,7 @@ static void test_4_1_4_10_device_status(void **state)
 }
 
 /* 3.1.2: legacy devices do not support FEATURES_OK. */
+/* rules: pci-legacy-5 */
 static void test_3_1_2_features_ok_does_not_exist(void **state)
 {
 	struct fixture *f = *state;
@@ -216,6 +219,7 @@ static void test_4_1_4_10_queue_notify_reads_as_something(void **state)
 }
 
 /* The vector fields exist while MSI-X is enabled in the member, and no longer. */
+/* rules: pci-legacy-2 */
 static void test_4_1_4_10_vectors_exist_while_msix_is_enabled(void **state)
 {
 	struct fixture *f = *state;

@@ -135,6 +135,7 @@ static bool needs_reset(struct fixture *f)
 
 /* --- 5.2.3, 5.2.4 --- */
 
+/* rules: blk-1 */
 static void test_5_2_4_capacity_and_limits(void **state)
 {
 	struct fixture *f = *state;
@@ -235,6 +236,7 @@ static void test_5_2_6_2_unknown_types_are_unsupported(void **state)
 }
 
 /* 5.2.6.2: a write to a read-only device is IOERR, and writes nothing. */
+/* rules: blk-6 */
 static void test_5_2_6_2_read_only(void **state)
 {
 	struct fixture *f = *state;
@@ -291,6 +293,7 @@ static void test_5_2_6_1_odd_lengths(void **state)
 }
 
 /* 2.7.8.2: so many bytes from the beginning were written, no matter what the status says. */
+/* rules: split-12 */
 static void test_2_7_8_2_used_length_of_a_failed_request(void **state)
 {
 	struct fixture *f = *state;
@@ -309,6 +312,7 @@ static void test_2_7_8_2_used_length_of_a_failed_request(void **state)
 /* --- 2.7.4: framing --- */
 
 /* 2.7.4.1: header, data and status in any descriptors that have the bytes in this order. */
+/* rules: split-1 */
 static void test_2_7_4_1_any_framing(void **state)
 {
 	struct fixture *f = *state;

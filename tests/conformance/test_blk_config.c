@@ -81,6 +81,7 @@ static void set_writeback(struct blk_fixture *f, uint8_t value)
 
 /* --- 5.2.5, 5.2.6.2: the cache --- */
 
+/* rules: blk-11 blk-12 */
 static void test_5_2_6_2_when_writes_are_stable(void **state)
 {
 	struct blk_fixture *f = *state;
@@ -109,6 +110,7 @@ static void test_5_2_6_2_when_writes_are_stable(void **state)
 	assert_false(stable_zeroes(f, 1));
 }
 
+/* rules: blk-13 */
 static void test_5_2_6_2_a_flush_is_one(void **state)
 {
 	struct blk_fixture *f = *state;
@@ -131,6 +133,7 @@ static void test_5_2_6_2_a_discard_is_not_waited_for(void **state)
 }
 
 /* 5.2.5.2: a driver that can't flush finds a cache that needs none, before it is done. */
+/* rules: blk-2 */
 static void test_5_2_5_2_writeback_is_0_without_flush(void **state)
 {
 	struct blk_fixture *f = *state;
@@ -325,6 +328,7 @@ static void test_64_queues_of_1024(void **state)
 
 /* --- resize --- */
 
+/* rules: blk-5 pci-common-4 */
 static void test_5_2_6_2_capacity_grows(void **state)
 {
 	struct blk_fixture *f = *state;

@@ -85,6 +85,7 @@ static int setup_disk(void **state)
 
 /* --- 5.2.4 --- */
 
+/* rules: blk-3 blk-4 blk-10 */
 static void test_5_2_4_limits(void **state)
 {
 	struct blk_fixture *f = *state;
@@ -97,6 +98,8 @@ static void test_5_2_4_limits(void **state)
 	assert_int_equal(blk_config(f, CFG_MAX_ZEROES_SEG, 4), 64);
 	assert_int_equal(blk_config(f, CFG_ZEROES_MAY_UNMAP, 1), 1);
 	assert_true(blk_config(f, CFG_DISCARD_ALIGNMENT, 4) >= 1);
+	assert_false(driver_offered(&f->d) & 1ull << 17); /* ZONED */
+	assert_int_equal(blk_config(f, CFG_UNUSED0, 1), 0);
 	for (uint32_t at = CFG_UNUSED1; at < CFG_END; at++)
 		assert_int_equal(blk_config(f, at, 1), 0);
 }
@@ -179,6 +182,7 @@ static void check_zeroes(struct blk_fixture *f, uint32_t flags)
 }
 
 /* 5.2.6.2: zeroes they are, whether or not they take up room. */
+/* rules: blk-9 */
 static void test_5_2_6_2_write_zeroes(void **state)
 {
 	struct blk_fixture *f = *state;
@@ -189,6 +193,7 @@ static void test_5_2_6_2_write_zeroes(void **state)
 	assert_true(allocated(f) >= before);
 }
 
+/* rules: blk-9 */
 static void test_5_2_6_2_write_zeroes_with_unmap(void **state)
 {
 	struct blk_fixture *f = *state;
@@ -247,6 +252,7 @@ static void test_5_2_6_1_ranges_outside_of_the_disk(void **state)
 	assert_int_equal(f->vf->counters.value[COUNTER_request_errors], 40);
 }
 
+/* rules: blk-7 blk-8 */
 static void test_5_2_6_2_flags(void **state)
 {
 	struct blk_fixture *f = *state;

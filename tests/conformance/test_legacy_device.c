@@ -140,6 +140,7 @@ static void read_sector(struct fixture *f, struct guest *g, uint64_t sector)
 /* --- at work --- */
 
 /* 2.7.2: descriptors, available ring, padding to 4096, used ring; addressed by a page number. */
+/* rules: pci-legacy-3 */
 static void test_2_7_2_a_ring_in_the_legacy_layout(void **state)
 {
 	struct fixture *f = *state;
@@ -160,6 +161,7 @@ static void test_2_7_2_a_ring_in_the_legacy_layout(void **state)
 }
 
 /* 3.1.2: a device is used before DRIVER_OK, and before any feature was written. */
+/* rules: pci-legacy-5 */
 static void test_3_1_2_a_device_works_before_driver_ok(void **state)
 {
 	struct fixture *f = *state;
@@ -220,6 +222,7 @@ static void test_a_ring_that_is_broken_stops_the_device_until_a_reset(void **sta
 }
 
 /* 4.1.5.1.3.1: a queue is given up by a page number of 0, and can be put elsewhere. */
+/* rules: pci-legacy-4 */
 static void test_4_1_5_1_3_1_a_queue_is_given_up_and_moved(void **state)
 {
 	struct fixture *f = *state;
@@ -240,6 +243,7 @@ static void test_4_1_5_1_3_1_a_queue_is_given_up_and_moved(void **state)
  * ... and it is given up when the device has let go of it: what is in flight ends first, and goes
  * into no ring.
  */
+/* rules: pci-legacy-4 */
 static void test_4_1_5_1_3_1_giving_up_a_queue_waits_for_its_io(void **state)
 {
 	struct fixture *f = *state;

@@ -21,6 +21,7 @@ static void set_link(struct net_fixture *f, bool up)
 
 /* --- features and fields --- */
 
+/* rules: features-1 */
 static void test_5_1_3_features(void **state)
 {
 	struct net_fixture *f = *state;
@@ -33,6 +34,7 @@ static void test_5_1_3_features(void **state)
 	net_close(&other);
 }
 
+/* rules: net-cfg-1 net-cfg-2 */
 static void test_5_1_4_fields(void **state)
 {
 	struct net_fixture *f = net_fixture_new(&(struct device_params){
@@ -53,6 +55,7 @@ static void test_5_1_4_fields(void **state)
 }
 
 /* 5.1.4.2: nothing in it is for a modern driver to write. */
+/* rules: net-cfg-2 */
 static void test_5_1_4_2_fields_are_read_only(void **state)
 {
 	struct net_fixture *f = *state;
@@ -100,6 +103,7 @@ static void test_queues_that_cannot_be(void **state)
 }
 
 /* As many as there may be, of the largest size, in use at once. */
+/* rules: net-cfg-1 */
 static void test_5_1_2_32_pairs(void **state)
 {
 	struct net_fixture *f =
@@ -209,6 +213,7 @@ static void test_a_link_outlives_a_reset(void **state)
 
 /* --- 5.1.6.5.4: announcements --- */
 
+/* rules: net-ctrl-9 */
 static void test_5_1_6_5_4_a_link_that_comes_up_is_announced(void **state)
 {
 	struct net_fixture *f = *state;

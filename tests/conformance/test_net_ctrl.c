@@ -219,6 +219,7 @@ static void test_5_1_6_5_chains_that_are_no_command(void **state)
 
 /* --- 5.1.6.5.1: receive modes --- */
 
+/* rules: net-ctrl-7 */
 static void test_5_1_6_5_1_without_filters_everything_is_taken(void **state)
 {
 	struct net_fixture *f = *state;
@@ -231,6 +232,7 @@ static void test_5_1_6_5_1_without_filters_everything_is_taken(void **state)
 	assert_true(takes_vlan(f, NULL, 7));
 }
 
+/* rules: net-ctrl-1 net-ctrl-2 */
 static void test_5_1_6_5_1_receive_modes(void **state)
 {
 	struct net_fixture *f = *state;
@@ -291,6 +293,7 @@ static void test_5_1_6_5_1_a_mode_is_0_or_1(void **state)
 	assert_true(takes(f, NULL));
 }
 
+/* rules: net-ctrl-3 */
 static void test_5_1_6_5_1_a_reset_clears_the_modes(void **state)
 {
 	struct net_fixture *f = *state;
@@ -307,6 +310,7 @@ static void test_5_1_6_5_1_a_reset_clears_the_modes(void **state)
 
 /* --- 5.1.6.5.2: addresses --- */
 
+/* rules: net-ctrl-4 net-ctrl-6 */
 static void test_5_1_6_5_2_tables(void **state)
 {
 	struct net_fixture *f = *state;
@@ -386,6 +390,7 @@ static void assert_config_mac(struct net_fixture *f, const uint8_t mac[6])
 		assert_int_equal(net_config(&f->n, CFG_MAC + i, 1), mac[i]);
 }
 
+/* rules: net-ctrl-5 */
 static void test_5_1_6_5_2_a_trusted_function_sets_its_address(void **state)
 {
 	struct net_fixture *f = *state;
@@ -427,6 +432,7 @@ static void test_5_1_6_5_2_an_untrusted_function_keeps_its_address(void **state)
 
 /* --- 5.1.6.5.3: VLANs --- */
 
+/* rules: net-ctrl-8 */
 static void test_5_1_6_5_3_vlans(void **state)
 {
 	struct net_fixture *f = *state;
@@ -497,6 +503,7 @@ static int got_in(struct net_fixture *f, uint32_t len)
 	return in;
 }
 
+/* rules: net-ctrl-10 */
 static void test_5_1_6_5_6_pairs(void **state)
 {
 	struct net_fixture *f = net_fixture_new(&(struct device_params){ .queues = 4 });

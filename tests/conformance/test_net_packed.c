@@ -161,6 +161,7 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* rules: packed-1 net-rx-4 */
 static void test_2_8_mergeable_buffers(void **state)
 {
 	struct packed_net *p = *state;
@@ -170,6 +171,7 @@ static void test_2_8_mergeable_buffers(void **state)
 	send_all(p);
 }
 
+/* rules: features-8 */
 static void test_2_8_8_mergeable_buffers_in_order(void **state)
 {
 	struct packed_net *p = *state;

@@ -23,6 +23,7 @@ static void check_single(struct net_fixture *f, uint16_t header)
 }
 
 /* 5.1.6.3.2: without mergeable buffers a frame has one, and num_buffers says so. */
+/* rules: net-rx-1 */
 static void test_5_1_6_3_2_a_modern_header_has_num_buffers(void **state)
 {
 	struct net_fixture *f = *state;
@@ -53,6 +54,7 @@ static void test_5_1_6_1_a_legacy_header_with_mergeable_buffers(void **state)
 /* --- mergeable buffers --- */
 
 /* 5.1.6.4.1: all but the last are full, and num_buffers counts them. */
+/* rules: net-rx-1 net-rx-3 */
 static void test_5_1_6_4_1_a_frame_in_several_buffers(void **state)
 {
 	static const uint32_t sizes[] = { 12, 13, 64, 100, 526, 1500 };
@@ -81,6 +83,7 @@ static void test_5_1_6_4_1_a_frame_in_several_buffers(void **state)
 }
 
 /* Buffers of any sizes, and in several descriptors, the header cut as well. */
+/* rules: net-rx-3 */
 static void test_5_1_6_4_1_buffers_of_all_shapes(void **state)
 {
 	static const uint32_t shapes[][4] = {
@@ -170,6 +173,7 @@ static void test_the_largest_frame(void **state)
 /* --- buffers that are not mergeable --- */
 
 /* 5.1.6.3.2: one buffer, or the frame is lost; the buffer is not. */
+/* rules: net-rx-2 */
 static void test_5_1_6_3_2_a_frame_larger_than_its_buffer(void **state)
 {
 	struct net_fixture *f = *state;
@@ -238,6 +242,7 @@ static void test_a_buffer_with_a_readable_part(void **state)
 /* --- offloads --- */
 
 /* 5.1.6.4.1: without GUEST_CSUM flags are zero and the checksum is complete. */
+/* rules: net-rx-5 */
 static void test_5_1_6_4_1_no_checksum_offload(void **state)
 {
 	struct net_fixture *f = *state;
@@ -264,6 +269,7 @@ static void test_5_1_6_4_1_no_checksum_offload(void **state)
 	assert_int_equal(f->r.hdr.flags, 0);
 }
 
+/* rules: net-rx-8 */
 static void test_5_1_6_4_1_checksum_offload(void **state)
 {
 	struct net_fixture *f = *state;
@@ -298,6 +304,7 @@ static void test_5_1_6_4_1_checksum_offload(void **state)
 }
 
 /* A frame for TSO4, TSO6 or with ECN, and who takes it in one piece. */
+/* rules: net-rx-6 net-rx-7 net-rx-9 */
 static void test_5_1_6_4_1_segmentation_offloads(void **state)
 {
 	static const struct {
@@ -374,6 +381,7 @@ static void test_frames_that_cannot_be_mended_are_counted(void **state)
 
 /* --- when nothing is to be received --- */
 
+/* rules: status-1 */
 static void test_3_1_1_nothing_before_driver_ok(void **state)
 {
 	struct net_fixture *f = *state;
@@ -456,6 +464,7 @@ static void test_received_frames_interrupt(void **state)
 }
 
 /* 5.1.4.1: what is longer than the MTU is not passed on, once the driver knows of it. */
+/* rules: net-cfg-3 */
 static void test_5_1_4_1_frames_longer_than_the_mtu(void **state)
 {
 	struct net_fixture *f = net_fixture_new(&(struct device_params){ .mtu = 1400 });

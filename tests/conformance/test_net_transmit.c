@@ -69,6 +69,7 @@ static void test_5_1_6_1_frames_of_a_legacy_driver_with_mergeable_buffers(void *
 }
 
 /* 2.7.4: nothing depends on how a buffer is cut into descriptors. */
+/* rules: split-1 */
 static void test_2_7_4_any_layout(void **state)
 {
 	static const uint32_t cuts[][6] = {
@@ -150,6 +151,7 @@ static void test_chains_that_are_no_frame(void **state)
 /* --- headers --- */
 
 /* 5.1.6.2.2: flags that are not known are ignored, and checksum fields without NEEDS_CSUM. */
+/* rules: net-tx-1 net-tx-2 net-tx-3 net-tx-5 */
 static void test_5_1_6_2_2_what_is_ignored_in_a_header(void **state)
 {
 	struct net_fixture *f = *state;
@@ -246,6 +248,7 @@ static void test_5_1_6_2_1_offloads_need_their_features(void **state)
 	}
 }
 
+/* rules: net-tx-4 */
 static void test_5_1_6_2_1_headers_that_ask_the_impossible(void **state)
 {
 	struct net_fixture *f = *state;
@@ -300,6 +303,39 @@ static void test_5_1_6_2_1_headers_that_ask_the_impossible(void **state)
 	net_send(&f->n, &hdr, f->frame, len);
 	if (f->wire.count)
 		assert_sent(f, len);
+}
+
+/* Types of tunnels, which are not offered, and types that do not exist. */
+/* rules: net-tx-4 */
+static void test_5_1_6_2_2_types_that_were_not_negotiated(void **state)
+{
+	static const uint8_t types[] = { 0x20, 0x21, 0x24, 0x40, 0x41, 0x60, 0x61,
+					 0x7f, 2,    3,    5,    6,    0x10 };
+	struct net_fixture *f = *state;
+	uint32_t len = frame_from(f, (struct frame_params){ .payload = 200, .partial = true });
+
+	net_start(&f->n, N_MAC | OFFLOADS);
+	for (size_t i = 0; i < COUNT(types); i++) {
+		struct hdr hdr = hdr_tso(&f->info, 100);
+
+		hdr.gso_type = types[i];
+		net_send(&f->n, &hdr, f->frame, len);
+		assert_dropped(f, COUNTER_drop_malformed);
+	}
+}
+
+/* 5.1.4.1: what the MTU allows is sent as it is. */
+/* rules: net-cfg-4 */
+static void test_5_1_4_1_frames_of_the_mtu_are_sent_whole(void **state)
+{
+	struct net_fixture *f = net_fixture_new(&(struct device_params){ .mtu = 9000 });
+	uint32_t len = frame_from(f, (struct frame_params){ .payload = 8960 });
+
+	*state = f;
+	assert_int_equal(len, 9014);
+	net_start(&f->n, N_MAC | N_MTU);
+	net_send(&f->n, NULL, f->frame, len);
+	assert_sent(f, len);
 }
 
 /* A tag moves the checksum's place on. */
@@ -523,6 +559,9 @@ int main(void)
 		NET_TEST(test_5_1_6_2_checksum_and_segmentation),
 		NET_TEST(test_5_1_6_2_1_offloads_need_their_features),
 		NET_TEST(test_5_1_6_2_1_headers_that_ask_the_impossible),
+		NET_TEST(test_5_1_6_2_2_types_that_were_not_negotiated),
+		cmocka_unit_test_teardown(test_5_1_4_1_frames_of_the_mtu_are_sent_whole,
+					  net_teardown),
 		NET_TEST(test_a_checksum_does_not_touch_the_tag),
 		NET_TEST(test_a_function_sends_from_its_own_address_only),
 		TRUSTED_TEST(test_a_trusted_function_sends_from_any_address),

@@ -62,6 +62,7 @@ static void assert_works(struct blk_fixture *f, uint16_t queue)
 }
 
 /* 2.6.1.1.1: nothing of the old queue is executed, and all of its state is the default. */
+/* rules: vqreset-2 vqreset-3 */
 static void test_2_6_1_1_1_a_queue_without_requests(void **state)
 {
 	static const uint16_t sizes[] = { 8, 256, 4, 64 };
@@ -88,6 +89,7 @@ static void test_2_6_1_1_1_a_queue_without_requests(void **state)
 	}
 }
 
+/* rules: vqreset-1 */
 static void test_a_request_that_was_not_taken_is_not_executed(void **state)
 {
 	struct blk_fixture *f = *state;
@@ -150,6 +152,7 @@ static void test_what_is_no_reset(void **state)
 
 #ifdef RIDGE_FAULTS
 /* 4.1.4.3.1: 1 as long as the reset is ongoing, and then both 0. */
+/* rules: pci-common-8 vqreset-1 */
 static void test_4_1_4_3_1_a_queue_with_requests_under_way(void **state)
 {
 	struct blk_fixture *f = *state;

@@ -54,6 +54,7 @@ static void test_5_4_2_one_queue_and_no_configuration(void **state)
 }
 
 /* 5.4.6.2: one or more bytes, and the length says how many. */
+/* rules: rng-1 split-12 */
 static void test_5_4_6_2_the_used_length_is_what_was_filled(void **state)
 {
 	static const uint32_t lens[] = { 1, 2, 64, 4096, 65536 };
@@ -77,6 +78,7 @@ static void test_5_4_6_2_the_used_length_is_what_was_filled(void **state)
 	assert_int_equal(f->vf->counters.value[COUNTER_requests], 5);
 }
 
+/* rules: rng-1 */
 static void test_5_4_6_bytes_are_random(void **state)
 {
 	struct fixture *f = *state;
@@ -108,6 +110,7 @@ static void test_2_7_4_1_a_buffer_of_many_descriptors(void **state)
 }
 
 /* 5.4.6.1: a driver places no device-readable buffers; one that does gets nothing written there. */
+/* rules: split-2 */
 static void test_5_4_6_1_readable_buffers_are_not_written(void **state)
 {
 	struct fixture *f = *state;
@@ -119,6 +122,28 @@ static void test_5_4_6_1_readable_buffers_are_not_written(void **state)
 		assert_int_equal(at(f, f->page)[i], 0x55);
 	assert_int_equal(driver_do(&f->d, &f->ring, bufs, 1), 0);
 	assert_int_equal(at(f, f->page)[0], 0x55);
+}
+
+/* 2.7.5.1: the table is the driver's; only the used ring is the device's to write. */
+/* rules: split-3 */
+static void test_2_7_5_1_the_descriptor_table_is_not_written(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t table[16 * 64], avail[4 + 2 * 64];
+	struct buf bufs[3] = { { f->page, 64, false },
+			       { f->page + 64, 64, true },
+			       { f->page + 256, 64, true } };
+	uint32_t len;
+
+	for (int i = 0; i < 40; i++) {
+		ring_add(&f->ring, bufs, 1 + (size_t)i % 3);
+		memcpy(table, at(f, f->ring.desc), sizeof(table));
+		memcpy(avail, at(f, f->ring.avail), sizeof(avail));
+		driver_kick(&f->d, 0);
+		driver_used(&f->d, &f->ring, &len);
+		assert_memory_equal(table, at(f, f->ring.desc), sizeof(table));
+		assert_memory_equal(avail, at(f, f->ring.avail), sizeof(avail));
+	}
 }
 
 /* Many buffers wait at once: all are used, by more than one go of the loop. */
@@ -147,6 +172,7 @@ int main(void)
 		TEST(test_5_4_6_bytes_are_random),
 		TEST(test_2_7_4_1_a_buffer_of_many_descriptors),
 		TEST(test_5_4_6_1_readable_buffers_are_not_written),
+		TEST(test_2_7_5_1_the_descriptor_table_is_not_written),
 		TEST(test_a_full_ring),
 	};
 

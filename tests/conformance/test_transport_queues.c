@@ -70,6 +70,7 @@ static bool used(struct fixture *f)
 /* --- 2.1, 2.4: when a device is live --- */
 
 /* 2.1.2: no buffers are consumed before DRIVER_OK; what waits is found then. */
+/* rules: status-1 */
 static void test_2_1_2_nothing_is_consumed_before_driver_ok(void **state)
 {
 	struct fixture *f = *state;
@@ -88,6 +89,7 @@ static void test_2_1_2_nothing_is_consumed_before_driver_ok(void **state)
 }
 
 /* 2.4.1: after a reset nothing is consumed or notified until it is initialised again. */
+/* rules: reset-2 */
 static void test_2_4_1_after_a_reset_the_queues_are_left_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -107,6 +109,7 @@ static void test_2_4_1_after_a_reset_the_queues_are_left_alone(void **state)
 /*
  * 2.4.1, 4.1.4.3.1: the status reads 0 when the reset is done, and it is not before the last DMA.
  */
+/* rules: reset-1 reset-2 pci-common-5 */
 static void test_2_4_1_a_reset_ends_with_the_last_io(void **state)
 {
 	struct fixture *f = *state;
@@ -138,6 +141,7 @@ static void test_2_4_1_a_reset_ends_with_the_last_io(void **state)
 }
 
 /* 2.1.2: on an error that needs a reset the device says so, and sends a configuration change. */
+/* rules: status-2 status-3 split-15 */
 static void test_2_1_2_a_broken_ring_needs_a_reset(void **state)
 {
 	struct fixture *f = *state;
@@ -165,6 +169,7 @@ static void test_2_1_2_a_broken_ring_needs_a_reset(void **state)
 }
 
 /* Memory that is not there is an error of the driver's, not of the device. */
+/* rules: status-2 split-15 */
 static void test_2_1_2_a_dma_fault_needs_a_reset_and_is_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -194,6 +199,7 @@ static void test_2_7_a_ring_that_is_not_aligned_is_refused(void **state)
 }
 
 /* DMA needs bus mastering; with it what waited goes on (PCI 6.2.2). */
+/* rules: pci-bus-1 */
 static void test_without_bus_mastering_nothing_moves(void **state)
 {
 	struct fixture *f = *state;
@@ -209,6 +215,7 @@ static void test_without_bus_mastering_nothing_moves(void **state)
 }
 
 /* PCIe 6.6.2: a function level reset is a reset of the device, too. */
+/* rules: reset-1 */
 static void test_flr_resets_the_device(void **state)
 {
 	struct fixture *f = *state;
@@ -229,6 +236,7 @@ static void test_flr_resets_the_device(void **state)
 
 /* --- 4.1.5.2: available buffer notifications --- */
 
+/* rules: split-14 */
 static void test_4_1_5_2_a_notification_carries_the_queue_index(void **state)
 {
 	struct fixture *f = *state;
@@ -252,6 +260,7 @@ static void test_4_1_5_2_a_notification_carries_the_queue_index(void **state)
 /* --- 4.1.5.1.2, 4.1.5.3, 4.1.5.4: MSI-X --- */
 
 /* 4.1.5.1.2.1: at least 2 vectors; unmapped at reset; any event to any vector; failures show. */
+/* rules: pci-msix-1 pci-msix-2 pci-msix-3 */
 static void test_4_1_5_1_2_1_vectors_are_mapped_and_read_back(void **state)
 {
 	static const enum common regs[] = { C_CONFIG_MSIX_VECTOR, C_QUEUE_MSIX_VECTOR };
@@ -287,6 +296,7 @@ static void test_4_1_5_1_2_1_vectors_are_mapped_and_read_back(void **state)
 }
 
 /* 4.1.5.3: the vector of the queue, and no other. */
+/* rules: pci-msix-2 */
 static void test_4_1_5_3_a_used_buffer_interrupts_by_the_queues_vector(void **state)
 {
 	struct fixture *f = *state;
@@ -303,6 +313,7 @@ static void test_4_1_5_3_a_used_buffer_interrupts_by_the_queues_vector(void **st
 }
 
 /* 4.1.5.3.1: with MSI-X and NO_VECTOR there is no interrupt. */
+/* rules: pci-msix-4 */
 static void test_4_1_5_3_1_no_vector_is_no_interrupt(void **state)
 {
 	struct fixture *f = *state;
@@ -317,6 +328,7 @@ static void test_4_1_5_3_1_no_vector_is_no_interrupt(void **state)
 }
 
 /* 4.1.5.4.1: and none for configuration changes. */
+/* rules: pci-msix-5 */
 static void test_4_1_5_4_1_no_vector_is_no_configuration_interrupt(void **state)
 {
 	struct fixture *f = *state;
@@ -331,6 +343,7 @@ static void test_4_1_5_4_1_no_vector_is_no_configuration_interrupt(void **state)
 }
 
 /* 2.7.7.2: the driver says whether it wants one. */
+/* rules: split-7 split-10 */
 static void test_2_7_7_2_interrupts_are_suppressed(void **state)
 {
 	struct fixture *f = *state;
@@ -377,6 +390,7 @@ static void test_2_7_10_2_avail_event_follows(void **state)
 /* --- 4.1.4.5: ISR status --- */
 
 /* 4.1.4.5.1: without MSI-X a used buffer sets bit 0, and a read clears. */
+/* rules: pci-isr-3 pci-isr-5 */
 static void test_4_1_4_5_1_isr_status_without_msix(void **state)
 {
 	struct fixture *f = *state;
@@ -409,6 +423,7 @@ static void test_4_1_4_5_1_isr_status_without_msix(void **state)
 }
 
 /* 4.1.4.5.1: the configuration bit is set before a change is told of, with MSI-X as well. */
+/* rules: pci-isr-2 */
 static void test_4_1_4_5_1_the_configuration_bit_is_set_with_msix(void **state)
 {
 	struct fixture *f = *state;
@@ -480,6 +495,7 @@ static void test_4_1_4_9_the_window_can_be_set(void **state)
 }
 
 /* 4.1.4.9.1: a write of the data is a write of so many bytes there; a read is a read. */
+/* rules: pci-cfg-2 pci-cfg-3 */
 static void test_4_1_4_9_1_all_of_a_device_through_the_window(void **state)
 {
 	struct fixture *f = *state;
@@ -511,6 +527,7 @@ static void test_4_1_4_9_1_all_of_a_device_through_the_window(void **state)
 }
 
 /* What a driver must not do (4.1.4.9.2) does nothing. */
+/* rules: pci-cfg-2 */
 static void test_4_1_4_9_2_a_window_to_nowhere_does_nothing(void **state)
 {
 	struct fixture *f = *state;

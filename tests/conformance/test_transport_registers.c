@@ -65,13 +65,13 @@ static void check_identity(struct fixture *f, uint32_t device_id)
 	assert_int_equal(cfg_read(&f->d, 0x00, 4), 0xffffffff);
 }
 
-/* rules: admin-legacy-9 admin-legacy-10 */
+/* rules: admin-legacy-9 admin-legacy-10 pci-id-1 pci-id-2 pci-id-3 */
 static void test_4_1_2_1_ids_of_a_non_transitional_device(void **state)
 {
 	check_identity(*state, 2);
 }
 
-/* rules: admin-legacy-9 admin-legacy-10 */
+/* rules: admin-legacy-9 admin-legacy-10 pci-id-2 pci-id-3 */
 static void test_4_1_2_1_ids_of_a_non_transitional_rng(void **state)
 {
 	check_identity(*state, 4);
@@ -96,6 +96,7 @@ static uint64_t vf_bar_size(struct fixture *f, unsigned int bar)
 }
 
 /* 4.1.4.2, 4.1.4.3.1 to 4.1.4.9.1: one of each at least, inside a BAR, aligned, not overlapping. */
+/* rules: pci-cap-1 pci-cap-2 pci-common-1 pci-isr-1 pci-devcfg-1 pci-cfg-1 */
 static void test_4_1_4_capabilities_are_inside_a_bar(void **state)
 {
 	struct fixture *f = *state;
@@ -150,6 +151,7 @@ static void test_4_1_4_capabilities_are_read_only(void **state)
 }
 
 /* 4.1.4.4.1: alignment of 2, a multiplier that is 0 or an even power of 2, and room for all. */
+/* rules: pci-notify-1 pci-notify-2 pci-notify-3 */
 static void test_4_1_4_4_1_the_notification_structure_has_room_for_all_queues(void **state)
 {
 	struct fixture *f = *state;
@@ -166,6 +168,7 @@ static void test_4_1_4_4_1_the_notification_structure_has_room_for_all_queues(vo
 
 /* --- 4.1.4.3: common configuration --- */
 
+/* rules: pci-common-2 features-6 */
 static void test_4_1_4_3_1_features_are_shown_by_select(void **state)
 {
 	struct fixture *f = *state;
@@ -182,6 +185,7 @@ static void test_4_1_4_3_1_features_are_shown_by_select(void **state)
 }
 
 /* Valid bits the driver wrote are shown back, by select. */
+/* rules: pci-common-3 */
 static void test_4_1_4_3_1_driver_features_are_shown_back(void **state)
 {
 	struct fixture *f = *state;
@@ -216,6 +220,7 @@ static void test_4_1_3_fields_can_be_read_in_parts(void **state)
 }
 
 /* 4.1.3.2: both halves of a 64-bit field independently, in either order. */
+/* rules: pci-layout-1 */
 static void test_4_1_3_2_halves_of_64_bit_fields_are_independent(void **state)
 {
 	static const uint8_t fields[] = { C_QUEUE_DESC, C_QUEUE_DRIVER, C_QUEUE_DEVICE };
@@ -275,6 +280,7 @@ static void test_4_1_3_1_writes_of_another_width_change_nothing(void **state)
 }
 
 /* 4.1.4.3.1: queue_size is a power of 2, and 0 for a queue that is not there. */
+/* rules: pci-common-7 */
 static void test_4_1_4_3_1_queue_size(void **state)
 {
 	struct fixture *f = *state;
@@ -326,6 +332,7 @@ static void test_4_1_4_3_2_an_enabled_queue_stays_as_it_is(void **state)
 }
 
 /* 4.1.4.3.1: a write of 0 to the status resets, and everything is as at first. */
+/* rules: pci-common-6 pci-common-5 */
 static void test_4_1_4_3_1_reset_brings_everything_back(void **state)
 {
 	struct fixture *f = *state;
@@ -344,6 +351,7 @@ static void test_4_1_4_3_1_reset_brings_everything_back(void **state)
 }
 
 /* 4.1.4.3.1: admin queues are behind all others; a member has none. */
+/* rules: pci-common-9 */
 static void test_4_1_4_3_1_admin_queues(void **state)
 {
 	struct fixture *f = *state;
@@ -361,6 +369,7 @@ static void test_4_1_4_3_1_admin_queues(void **state)
 /* --- 2.1, 2.2: status and features --- */
 
 /* 2.2: a function without admin queues or SR-IOV offers neither; bits for legacy only, no more. */
+/* rules: features-4 features-9 */
 static void test_2_2_2_what_is_offered_works(void **state)
 {
 	struct fixture *f = *state;
@@ -376,6 +385,7 @@ static void test_2_2_2_what_is_offered_works(void **state)
 }
 
 /* 2.2.2: any valid subset is accepted, again and again. */
+/* rules: features-2 features-5 */
 static void test_2_2_2_every_single_feature_can_be_negotiated(void **state)
 {
 	struct fixture *f = *state;
@@ -390,6 +400,7 @@ static void test_2_2_2_every_single_feature_can_be_negotiated(void **state)
 }
 
 /* 2.2.2: FEATURES_OK does not stay for what was not offered. */
+/* rules: features-3 */
 static void test_2_2_2_a_feature_that_was_not_offered_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -408,6 +419,7 @@ static void test_2_2_2_a_feature_that_was_not_offered_is_refused(void **state)
 }
 
 /* 2.2.3, 6: a non-transitional device works with VERSION_1 only. */
+/* rules: features-3 */
 static void test_6_without_version_1_features_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -448,6 +460,7 @@ static void test_2_1_status_shows_the_steps(void **state)
 /* --- 2.5: device configuration --- */
 
 /* 2.5.2: it can be read before FEATURES_OK, whatever was negotiated. */
+/* rules: config-1 */
 static void test_2_5_2_configuration_can_be_read_from_the_start(void **state)
 {
 	struct fixture *f = *state;

@@ -213,7 +213,7 @@ def test_interrupts_msix(functions, attach, variant):
     assert irqs[0].wait(0) == 0
 
 
-@pytest.mark.rules("vu-setirqs-14", "vu-setirqs-7")
+@pytest.mark.rules("vu-setirqs-14", "vu-setirqs-7", "pci-isr-4")
 def test_interrupts_intx(functions, attach):
     """Automasked: one interrupt, then none until it is unmasked; reading ISR acknowledges it."""
     guest = attach(functions("rng", "legacy"), "legacy")

@@ -125,6 +125,7 @@ static void test_vectors_are_masked_at_first(void **state)
 }
 
 /* PCIe 6.1.4.5: a masked vector sets its pending bit, and unmasking sends it, once. */
+/* rules: pci-msix-6 */
 static void test_a_masked_vector_waits_in_the_pending_bits(void **state)
 {
 	struct fixture *f = *state;
@@ -194,6 +195,7 @@ static void test_pending_messages_survive_msix_being_turned_off(void **state)
 }
 
 /* A message is a memory write, which needs bus mastering (PCI 6.8.3). */
+/* rules: pci-bus-1 */
 static void test_without_bus_mastering_messages_wait(void **state)
 {
 	struct fixture *f = *state;

@@ -185,11 +185,13 @@ static void check_transitional(struct fixture *f, uint32_t device, uint32_t subs
 	assert_int_equal(cfg(f, PCI_INTERRUPT_LINE, 2), 0x010b);
 }
 
+/* rules: pci-id-1 pci-id-2 pci-id-4 */
 static void test_4_1_2_3_ids_of_a_transitional_blk(void **state)
 {
 	check_transitional(*state, 0x1001, 2);
 }
 
+/* rules: pci-id-4 */
 static void test_4_1_2_3_ids_of_a_transitional_rng(void **state)
 {
 	check_transitional(*state, 0x1005, 4);
@@ -213,6 +215,7 @@ static void check_io_bar(struct fixture *f, uint32_t size)
 							 PCI_COMMAND_INTX_DISABLE);
 }
 
+/* rules: pci-legacy-1 */
 static void test_4_1_4_10_the_io_bar_of_blk(void **state)
 {
 	check_io_bar(*state, 128); /* 24 + 60 */

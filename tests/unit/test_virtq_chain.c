@@ -5,6 +5,7 @@
 /* --- chains that are right --- */
 
 /* 2.7.4.1: a device assumes nothing about how a buffer is split into descriptors. */
+/* rules: split-1 */
 static void test_2_7_4_1_any_arrangement_of_descriptors_is_the_same_bytes(void **state)
 {
 	struct fixture *f = *state;
@@ -137,6 +138,7 @@ static void test_a_chain_is_a_copy_of_its_descriptors(void **state)
 /* --- chains that are wrong --- */
 
 /* 2.7.4.2: device-writable descriptors come after all device-readable ones. */
+/* rules: split-15 */
 static void test_2_7_4_2_readable_after_writable_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -146,6 +148,7 @@ static void test_2_7_4_2_readable_after_writable_is_refused(void **state)
 	assert_broken(f, -EPROTO, "readable descriptor follows");
 }
 
+/* rules: split-15 */
 static void test_a_chain_that_loops_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -166,6 +169,7 @@ static void test_a_descriptor_that_is_its_own_next_is_refused(void **state)
 	assert_broken(f, -EPROTO, "loops");
 }
 
+/* rules: split-15 */
 static void test_a_next_outside_the_table_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -186,6 +190,7 @@ static void test_a_next_without_its_flag_is_no_next(void **state)
 	release(f);
 }
 
+/* rules: split-15 */
 static void test_memory_that_is_not_there_is_a_fault(void **state)
 {
 	struct fixture *f = *state;
@@ -253,6 +258,7 @@ static void test_2_7_5_3_an_indirect_table_is_a_chain(void **state)
 }
 
 /* 2.7.5.3.2: the write-only flag of the descriptor that refers to the table is ignored. */
+/* rules: split-4 */
 static void test_2_7_5_3_2_the_write_flag_of_the_table_is_ignored(void **state)
 {
 	struct fixture *f = *state;
@@ -269,6 +275,7 @@ static void test_2_7_5_3_2_the_write_flag_of_the_table_is_ignored(void **state)
 }
 
 /* 2.7.5.3.2: zero or more normal descriptors may come before the one with the table. */
+/* rules: split-5 */
 static void test_2_7_5_3_2_normal_descriptors_and_then_a_table(void **state)
 {
 	struct fixture *f = *state;
@@ -297,6 +304,7 @@ static void test_2_7_5_3_1_an_indirect_table_that_was_not_negotiated_is_refused(
 }
 
 /* 2.7.5.3.1: no table inside a table. */
+/* rules: split-15 */
 static void test_2_7_5_3_1_a_table_in_a_table_is_refused(void **state)
 {
 	struct fixture *f = *state;

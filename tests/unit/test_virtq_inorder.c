@@ -96,6 +96,7 @@ static void out_of_order(struct either *e)
 	assert_int_equal(e->p->f->vq.in_flight, 0);
 }
 
+/* rules: features-8 */
 static void test_6_buffers_are_used_in_the_order_of_availability(void **state)
 {
 	either_way(state, out_of_order);
@@ -229,6 +230,7 @@ static void use_one(struct fixture *f)
 	push(f, head, 1);
 }
 
+/* rules: pci-legacy-6 */
 static void test_6_3_an_empty_queue_interrupts_a_driver_that_wants_none(void **state)
 {
 	struct packed_fixture *p = *state;

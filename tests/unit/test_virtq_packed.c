@@ -7,6 +7,7 @@ static const uint16_t sizes[] = { 1, 2, 3, 5, 7, 8, 100, 1000 };
 /* --- availability --- */
 
 /* 2.8.1: through several turns, with sizes that are no powers of two (2.8.10.1). */
+/* rules: packed-3 */
 static void test_2_8_1_availability_follows_the_wrap_counter(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -36,6 +37,7 @@ static void test_2_8_1_availability_follows_the_wrap_counter(void **state)
 }
 
 /* 2.8.1: available is AVAIL as the wrap counter and USED as its inverse, and nothing else. */
+/* rules: packed-3 */
 static void test_2_8_1_which_flags_are_available(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -63,6 +65,7 @@ static void test_2_8_1_which_flags_are_available(void **state)
 	}
 }
 
+/* rules: packed-1 */
 static void test_2_8_1_a_full_ring_is_taken_once(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -90,6 +93,7 @@ static void test_2_8_1_a_full_ring_is_taken_once(void **state)
 /* --- lists --- */
 
 /* 2.8.6: the id is the last one's; one used descriptor stands for the list; both skip it. */
+/* rules: packed-5 */
 static void test_2_8_6_lists_of_every_length_through_the_wrap(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -168,6 +172,7 @@ static void test_2_8_6_a_list_as_long_as_the_queue(void **state)
 }
 
 /* 2.8.17: a driver must not make a list longer than the queue; it would be a loop. */
+/* rules: packed-7 */
 static void test_2_8_17_a_list_longer_than_the_queue_is_refused(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -259,6 +264,7 @@ static void test_2_8_19_indirect_needs_its_feature(void **state)
 }
 
 /* 2.8.19: no INDIRECT in a list linked by NEXT, at its head or later. */
+/* rules: packed-7 */
 static void test_2_8_19_an_indirect_descriptor_in_a_list_is_refused(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -295,6 +301,7 @@ static void test_2_8_7_tables_of_bad_length(void **state)
 /* --- buffer ids --- */
 
 /* 2.8: used descriptors come in the order of completion, each at the place where one is due. */
+/* rules: packed-2 */
 static void test_2_8_ids_come_back_in_any_order(void **state)
 {
 	static const uint16_t order[4][4] = {
@@ -380,6 +387,7 @@ static void test_2_8_3_flags_of_a_used_descriptor(void **state)
 }
 
 /* 2.8.9: the first of those that belong together is marked used last. */
+/* rules: net-rx-4 */
 static void test_2_8_9_several_buffers_are_seen_together(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -407,6 +415,42 @@ static void test_2_8_9_several_buffers_are_seen_together(void **state)
 		assert_true(virtq_interrupt_due(&p->f->vq, p->f->space));
 		assert_int_equal(virtq_publish_used(&p->f->vq, p->f->space), 0);
 		assert_false(virtq_interrupt_due(&p->f->vq, p->f->space));
+	}
+}
+
+/* 2.8.5.1: a descriptor that was written as used is left alone. */
+/* rules: packed-4 */
+static void test_2_8_5_1_used_descriptors_stay(void **state)
+{
+	struct packed_fixture *p = *state;
+	struct packed_desc before[8];
+	struct buf bufs[2] = { OUT(1), IN(8) };
+
+	packed_start(p, 8);
+	for (int turn = 0; turn < 5; turn++) {
+		uint16_t first = p->ring.used_next;
+
+		for (uint16_t id = 0; id < 4; id++) {
+			packed_add(&p->ring, id, bufs, 2);
+			assert_int_equal(pop(p->f), 1);
+			release(p->f);
+		}
+		for (uint16_t n = 0; n < 4; n++) {
+			push(p->f, (uint16_t)((n + 2) % 4), n);
+			for (uint16_t i = 0; i < n; i++) {
+				struct packed_desc now =
+					packed_get(&p->ring, (uint16_t)((first + 2 * i) % 8));
+
+				assert_memory_equal(&now, &before[i], sizeof(now));
+			}
+			before[n] = packed_get(&p->ring, (uint16_t)((first + 2 * n) % 8));
+		}
+		for (uint16_t n = 0; n < 4; n++) {
+			struct packed_desc used;
+
+			assert_true(packed_used(&p->ring, &used));
+			assert_int_equal(used.id, (n + 2) % 4);
+		}
 	}
 }
 
@@ -595,6 +639,7 @@ int main(void)
 		PACKED_TEST(test_an_id_that_the_device_has_is_refused),
 		PACKED_TEST(test_2_8_3_flags_of_a_used_descriptor),
 		PACKED_TEST(test_2_8_9_several_buffers_are_seen_together),
+		PACKED_TEST(test_2_8_5_1_used_descriptors_stay),
 		PACKED_TEST(test_unpop_across_the_wrap),
 		PACKED_TEST(test_unpop_of_several),
 		PACKED_TEST(test_2_8_10_1_addresses_have_alignments),

@@ -24,6 +24,7 @@ static bool interrupt(struct packed_fixture *p)
 
 /* --- used buffer notifications: what the driver asks for --- */
 
+/* rules: packed-6 */
 static void test_2_8_10_enable_and_disable(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -89,6 +90,7 @@ static void test_2_8_14_reserved_bits_of_the_flags(void **state)
 }
 
 /* As Linux waits for the next one: at where it looks next, in the turn that it is in. */
+/* rules: packed-6 */
 static void test_2_8_10_the_next_descriptor(void **state)
 {
 	struct packed_fixture *p = *state;
@@ -204,6 +206,7 @@ static void test_an_event_area_that_is_not_mapped(void **state)
 /* --- available buffer notifications: what the device asks for --- */
 
 /* Without event index it is notified always. */
+/* rules: packed-6 */
 static void test_2_8_10_the_device_enables_events(void **state)
 {
 	struct packed_fixture *p = *state;

@@ -52,6 +52,7 @@ static void test_2_7_8_used_entries_come_in_any_order(void **state)
 }
 
 /* Several chains that the driver must see together. */
+/* rules: split-11 */
 static void test_used_entries_are_shown_when_they_are_published(void **state)
 {
 	struct fixture *f = *state;
@@ -165,6 +166,7 @@ static void test_2_7_addresses_have_alignments(void **state)
 
 /* --- rings that are wrong --- */
 
+/* rules: split-15 */
 static void test_an_available_entry_outside_the_table_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -173,6 +175,7 @@ static void test_an_available_entry_outside_the_table_is_refused(void **state)
 	assert_broken(f, -EPROTO, "outside the descriptor table");
 }
 
+/* rules: split-15 */
 static void test_an_available_index_that_jumps_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -256,6 +259,7 @@ static bool used_one(struct fixture *f)
 }
 
 /* 2.7.7.2: without event index, flags 0 asks for every notification and flags 1 for none. */
+/* rules: split-6 split-7 split-8 */
 static void test_2_7_7_2_flags_say_whether_to_interrupt(void **state)
 {
 	struct fixture *f = *state;
@@ -273,6 +277,7 @@ static void test_2_7_7_2_flags_say_whether_to_interrupt(void **state)
 }
 
 /* 2.7.7.2: with it, the entry of index used_event is the one to tell of, and flags mean nothing. */
+/* rules: split-9 split-10 */
 static void test_2_7_7_2_used_event_says_which_entry_interrupts(void **state)
 {
 	struct fixture *f = *state;
@@ -320,6 +325,7 @@ static void test_2_7_7_2_used_event_across_the_wrap(void **state)
 /* --- available buffer notifications (2.7.10) --- */
 
 /* 2.7.10.2: without event index the device leaves flags at 0: notify always. */
+/* rules: split-13 */
 static void test_2_7_10_2_flags_ask_for_every_notification(void **state)
 {
 	struct fixture *f = *state;

@@ -121,6 +121,7 @@ static void test_intx_is_one_automasked_interrupt(void **state)
 }
 
 /* 4.1.4.5: a used buffer raises the line; reading ISR status says why, clears it, and lowers it. */
+/* rules: pci-isr-3 pci-isr-4 pci-isr-5 */
 static void test_4_1_4_5_an_interrupt_and_its_isr(void **state)
 {
 	struct fixture *f = *state;

@@ -243,6 +243,7 @@ static void test_a_type_without_configuration(void **state)
 /* --- the layout that depends on MSI-X --- */
 
 /* 4.1.4.10: with MSI-X two fields more, and the device's configuration moves by four. */
+/* rules: pci-legacy-2 */
 static void test_4_1_4_10_device_config_moves_with_msix(void **state)
 {
 	struct fixture *f = *state;
