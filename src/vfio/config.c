@@ -130,17 +130,18 @@ bool vfio_config_intx_disabled(const struct vfio_device *vdev)
 /* One naturally aligned piece, so that the function sees whole registers read. */
 static void read_piece(struct vfio_device *vdev, uint16_t at, uint8_t *data, uint8_t len)
 {
-	uint32_t own = vdev->pa->ops->config_read(vdev->pa, at, len);
+	uint32_t value = htole32(vdev->pa->ops->config_read(vdev->pa, at, len));
+	uint32_t virt = 0, own = 0;
 
 	if (at <= PCI_STATUS && at + len > PCI_STATUS)
 		vdev->state->config[PCI_STATUS] =
 			vdev->state->intx_level ? PCI_STATUS_INTERRUPT : 0;
-	for (uint8_t i = 0; i < len; i++) {
-		data[i] = (uint8_t)(own >> (8 * i));
-		if (at + i < VFIO_CONFIG_SHADOW)
-			data[i] = (uint8_t)((data[i] & ~vdev->virt[at + i]) |
-					    (vdev->state->config[at + i] & vdev->virt[at + i]));
+	if (at < VFIO_CONFIG_SHADOW) {
+		memcpy(&virt, &vdev->virt[at], len);
+		memcpy(&own, &vdev->state->config[at], len);
 	}
+	value = (value & ~virt) | (own & virt);
+	memcpy(data, &value, len);
 }
 
 /* One naturally aligned piece, so that the function sees whole registers written. */

@@ -213,11 +213,12 @@ static bool cfg_window(struct virtio_pci *vp, uint16_t offset, uint8_t len, uint
 {
 	struct pci_function *fn = &vp->fn;
 	uint16_t data = (uint16_t)(vp->cfg_cap + sizeof(struct virtio_pci_cap));
-	uint32_t length = pci_config_get32(
-		fn, (uint16_t)(vp->cfg_cap + offsetof(struct virtio_pci_cap, length)));
+	uint32_t length;
 
 	if (!vp->cfg_cap || offset >= data + 4 || offset + len <= data)
 		return false;
+	length = pci_config_get32(
+		fn, (uint16_t)(vp->cfg_cap + offsetof(struct virtio_pci_cap, length)));
 	*bar = fn->state->config[vp->cfg_cap + offsetof(struct virtio_pci_cap, bar)];
 	*at = pci_config_get32(fn,
 			       (uint16_t)(vp->cfg_cap + offsetof(struct virtio_pci_cap, offset)));
