@@ -16,6 +16,8 @@ struct jsonrpc_batch {
 	bool too_long;
 };
 
+static void batch_end(struct jsonrpc *rpc);
+
 int jsonrpc_init(struct jsonrpc *rpc, const struct jsonrpc_ops *ops, void *context)
 {
 	*rpc = (struct jsonrpc){ .ops = ops, .context = context };
@@ -37,6 +39,10 @@ void jsonrpc_close(struct jsonrpc *rpc)
 		if (call->batch)
 			call->batch->rpc = NULL;
 		list_del(&call->node);
+	}
+	if (rpc->batch) {
+		rpc->batch->rpc = NULL;
+		batch_end(rpc);
 	}
 	json_tokener_free(rpc->tok);
 	rpc->tok = NULL;
@@ -284,7 +290,7 @@ static void request_take(struct jsonrpc *rpc, struct jsonrpc_batch *batch,
 	rpc->ops->call(call, method, params);
 }
 
-/* Section 6. */
+/* Section 6. What is in it is taken request by request, by batch_step(). */
 static void batch_take(struct jsonrpc *rpc, struct json_object *array)
 {
 	size_t n = json_object_array_length(array);
@@ -302,10 +308,28 @@ static void batch_take(struct jsonrpc *rpc, struct json_object *array)
 		return;
 	}
 	batch->rpc = rpc;
-	batch->pending = 1; /* so that it lives to the end of this loop */
-	for (size_t i = 0; i < n; i++)
-		request_take(rpc, batch, json_object_array_get_idx(array, i));
+	batch->pending = 1; /* so that it lives until its last request is taken */
+	rpc->batch = batch;
+	rpc->batch_array = json_object_get(array);
+	rpc->batch_next = 0;
+}
+
+static void batch_end(struct jsonrpc *rpc)
+{
+	struct jsonrpc_batch *batch = rpc->batch;
+
+	rpc->batch = NULL;
+	json_object_put(rpc->batch_array);
+	rpc->batch_array = NULL;
 	batch_put(batch);
+}
+
+static void batch_step(struct jsonrpc *rpc)
+{
+	request_take(rpc, rpc->batch,
+		     json_object_array_get_idx(rpc->batch_array, rpc->batch_next++));
+	if (rpc->batch_next == json_object_array_length(rpc->batch_array))
+		batch_end(rpc);
 }
 
 static void stream_error(struct jsonrpc *rpc, int code, const char *text, bool end)
@@ -402,16 +426,42 @@ static size_t feed_message(struct jsonrpc *rpc, const char *data, size_t len)
 	return used;
 }
 
+bool jsonrpc_pending(const struct jsonrpc *rpc)
+{
+	return rpc->batch != NULL;
+}
+
+bool jsonrpc_partial(const struct jsonrpc *rpc)
+{
+	return rpc->length || rpc->skipping;
+}
+
+static bool waits(struct jsonrpc *rpc)
+{
+	return rpc->ended || rpc->ncalls >= JSONRPC_CALLS_MAX || rpc->ops->full(rpc);
+}
+
+size_t jsonrpc_step(struct jsonrpc *rpc, const char *data, size_t len)
+{
+	size_t used;
+
+	if (waits(rpc))
+		return 0;
+	if (rpc->batch) {
+		batch_step(rpc);
+		return 0;
+	}
+	used = feed_gap(rpc, data, len);
+	if (used < len)
+		used += feed_message(rpc, data + used, len - used);
+	return used;
+}
+
 size_t jsonrpc_feed(struct jsonrpc *rpc, const char *data, size_t len)
 {
 	size_t used = 0;
 
-	while (used < len && !rpc->ended) {
-		if (rpc->ncalls >= JSONRPC_CALLS_MAX || rpc->ops->full(rpc))
-			break;
-		used += feed_gap(rpc, data + used, len - used);
-		if (used < len)
-			used += feed_message(rpc, data + used, len - used);
-	}
+	while ((used < len || rpc->batch) && !waits(rpc))
+		used += jsonrpc_step(rpc, data + used, len - used);
 	return used;
 }

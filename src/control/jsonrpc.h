@@ -65,10 +65,13 @@ struct jsonrpc {
 	void *context;
 	char who[48];
 	struct json_tokener *tok;
-	size_t length; /* of the message being read, so far */
-	size_t values; /* in it, so far; at least as many as they count for */
-	bool skipping; /* to the next newline */
-	bool ended;    /* the stream is beyond repair: the last answer says why */
+	size_t length;               /* of the message being read, so far */
+	size_t values;               /* in it, so far; at least as many as they count for */
+	bool skipping;               /* to the next newline */
+	bool ended;                  /* the stream is beyond repair: the last answer says why */
+	struct jsonrpc_batch *batch; /* whose requests are not all taken yet; NULL: none */
+	struct json_object *batch_array;
+	size_t batch_next;
 	size_t ncalls; /* under way */
 	struct list calls;
 };
@@ -84,6 +87,15 @@ void jsonrpc_close(struct jsonrpc *rpc);
  * to end or answers have to be read first (see ops->progress and ops->full), or when rpc->ended.
  */
 size_t jsonrpc_feed(struct jsonrpc *rpc, const char *data, size_t len);
+
+/*
+ * The same in pieces, for who shares time between streams: at most one message, or one request of a
+ * batch. jsonrpc_pending(): a batch has more of them, and needs no bytes.
+ */
+size_t jsonrpc_step(struct jsonrpc *rpc, const char *data, size_t len);
+bool jsonrpc_pending(const struct jsonrpc *rpc);
+/* The stream is in the middle of a message. */
+bool jsonrpc_partial(const struct jsonrpc *rpc);
 
 /* Answers a call and frees it. result is consumed; NULL is the result null. */
 void jsonrpc_reply(struct jsonrpc_call *call, struct json_object *result);

@@ -13,7 +13,7 @@
 #include "control/buffer.h"
 
 #define READ_SIZE       65536
-#define ACCEPT_BATCH    16
+#define STEP_SIZE       4096 /* bytes of a message that are taken in in one step */
 #define ACCEPT_RETRY_MS 100
 #define GROUPS_MAX      1024
 
@@ -26,6 +26,10 @@ struct server {
 	unsigned nclients;
 	unsigned nsubscribers;
 	struct list clients;
+	struct list busy;      /* clients with more to do than a step */
+	struct loop_work turn; /* one of them */
+	bool accepted;         /* this turn was a new client's ... */
+	bool owed;             /* ... and the next is a busy one's */
 };
 
 struct client {
@@ -34,6 +38,7 @@ struct client {
 	struct jsonrpc rpc;
 	struct loop_fd lfd;
 	struct loop_work work; /* everything happens in client_run() */
+	struct list busy;      /* in the server's list */
 	struct loop_timer stalled;
 	struct buffer in;  /* received, not yet fed */
 	struct buffer out; /* not yet sent */
@@ -48,6 +53,7 @@ static void client_free(struct client *c)
 	int fd = c->lfd.fd;
 
 	loop_work_cancel(&c->work);
+	list_del(&c->busy);
 	loop_timer_cancel(&c->stalled);
 	loop_fd_del(c->srv->ctl->loop, &c->lfd);
 	fd_close(&fd);
@@ -95,19 +101,27 @@ static bool client_full(struct jsonrpc *rpc)
 	return c->broken || buffer_len(&c->out) > SERVER_PENDING_HIGH;
 }
 
-static void client_feed(struct client *c)
+static void client_step(struct client *c)
 {
-	size_t used;
+	size_t len = buffer_len(&c->in) < STEP_SIZE ? buffer_len(&c->in) : STEP_SIZE;
 
-	if (!buffer_len(&c->in) || c->refused)
+	if (c->refused || (!len && !jsonrpc_pending(&c->rpc)))
 		return;
-	used = jsonrpc_feed(&c->rpc, buffer_data(&c->in), buffer_len(&c->in));
-	buffer_take(&c->in, used);
+	buffer_take(&c->in, jsonrpc_step(&c->rpc, buffer_data(&c->in), len));
+}
+
+/* Another step would do something. */
+static bool client_has_work(struct client *c)
+{
+	return !c->refused && !c->rpc.ended && !client_full(&c->rpc) &&
+	       c->rpc.ncalls < JSONRPC_CALLS_MAX &&
+	       (buffer_len(&c->in) || jsonrpc_pending(&c->rpc));
 }
 
 static bool client_wants_input(struct client *c)
 {
-	return !c->eof && !c->refused && !c->rpc.ended && buffer_len(&c->in) == 0;
+	return !c->eof && !c->refused && !c->rpc.ended && buffer_len(&c->in) == 0 &&
+	       !jsonrpc_pending(&c->rpc);
 }
 
 /* A client is done when all it asked for is answered and it can or may ask for no more. */
@@ -119,27 +133,49 @@ static bool client_done(struct client *c)
 		return false;
 	if (c->refused || c->rpc.ended)
 		return true;
-	return c->eof && !c->subscribed && !buffer_len(&c->in) && !c->rpc.ncalls;
+	return c->eof && !c->subscribed && !buffer_len(&c->in) && !jsonrpc_pending(&c->rpc) &&
+	       !c->rpc.ncalls;
 }
 
-static void client_run(struct loop_work *work)
-{
-	struct client *c = container_of(work, struct client, work);
+static void server_turn(struct loop_work *work);
 
+static void client_wait_turn(struct client *c)
+{
+	list_del(&c->busy);
+	list_add_tail(&c->srv->busy, &c->busy);
+	loop_work_queue(c->srv->ctl->loop, &c->srv->turn, server_turn);
+}
+
+/* One step. May free the client. */
+static void client_go_on(struct client *c)
+{
 	client_flush(c);
 	if (!c->broken)
-		client_feed(c);
+		client_step(c);
 	if (!c->broken)
 		client_flush(c);
 	if (client_done(c)) {
 		client_free(c);
 		return;
 	}
-	/* What stopped the feeding is over, and nothing else would wake us. */
-	if (buffer_len(&c->in) && !buffer_len(&c->out) && c->rpc.ncalls < JSONRPC_CALLS_MAX)
-		loop_work_queue(c->srv->ctl->loop, &c->work, client_run);
+	if (client_has_work(c))
+		client_wait_turn(c);
 	loop_fd_mod(c->srv->ctl->loop, &c->lfd,
 		    (client_wants_input(c) ? EPOLLIN : 0u) | (buffer_len(&c->out) ? EPOLLOUT : 0u));
+}
+
+static void client_run(struct loop_work *work)
+{
+	struct client *c = container_of(work, struct client, work);
+
+	/* What has more to do than one step does it in its turn. */
+	if (list_empty(&c->busy)) {
+		client_go_on(c);
+		return;
+	}
+	client_flush(c);
+	if (c->broken)
+		client_free(c);
 }
 
 static void client_kick(struct client *c)
@@ -152,21 +188,41 @@ static void client_progress(struct jsonrpc *rpc)
 	client_kick(container_of(rpc, struct client, rpc));
 }
 
+/* What all clients together have not read. */
+static size_t server_pending(struct server *srv)
+{
+	size_t sum = 0;
+	struct client *c;
+
+	list_for_each (c, &srv->clients, node)
+		sum += buffer_len(&c->out);
+	return sum;
+}
+
+/* A client may be behind; who is by much has to go before all together fill the memory. */
+static bool client_too_far(struct client *c, size_t len)
+{
+	size_t behind = buffer_len(&c->out) + len;
+
+	return behind > SERVER_PENDING_MAX ||
+	       (behind > SERVER_PENDING_HIGH && server_pending(c->srv) + len > SERVER_PENDING_ALL);
+}
+
 static void client_send(struct jsonrpc *rpc, const char *text, size_t len)
 {
 	struct client *c = container_of(rpc, struct client, rpc);
 
-	if (buffer_len(&c->out) + len > SERVER_PENDING_MAX || buffer_append(&c->out, text, len)) {
+	if (client_too_far(c, len) || buffer_append(&c->out, text, len)) {
 		log_warn("client %s: too many answers at once: closing its connection", rpc->who);
 		c->broken = true;
 	}
 	client_kick(c);
 }
 
-static void client_receive(struct client *c)
+static void client_receive(struct client *c, size_t max)
 {
 	char data[READ_SIZE];
-	ssize_t n = recv(c->lfd.fd, data, sizeof(data), MSG_DONTWAIT);
+	ssize_t n = recv(c->lfd.fd, data, max, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -183,9 +239,43 @@ static void client_event(struct loop_fd *lfd, uint32_t events)
 	/* Both directions are closed: nobody is there for an answer. */
 	if (events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN))
 		c->broken = true;
-	else if ((events & EPOLLIN) && client_wants_input(c))
-		client_receive(c);
+	else if ((events & EPOLLIN) && client_wants_input(c) && jsonrpc_partial(&c->rpc)) {
+		/* It sends its messages in pieces: as many as it likes, but in its turn. */
+		loop_fd_mod(c->srv->ctl->loop, lfd, lfd->events & ~(uint32_t)EPOLLIN);
+		client_wait_turn(c);
+	} else if ((events & EPOLLIN) && client_wants_input(c)) {
+		client_receive(c, READ_SIZE);
+	}
 	client_kick(c);
+}
+
+/*
+ * A client that asks for one thing at a time is served at once. What others want beyond that, long
+ * messages, many of them, or pieces, shares one step of each turn of the loop, whoever and however
+ * many they are: so nobody waits for more than that.
+ */
+static void server_turn(struct loop_work *work)
+{
+	struct server *srv = container_of(work, struct server, turn);
+	struct client *c;
+
+	if (list_empty(&srv->busy)) {
+		srv->owed = false;
+		return;
+	}
+	srv->owed = srv->accepted;
+	srv->accepted = false;
+	if (srv->owed) {
+		loop_work_queue(srv->ctl->loop, &srv->turn, server_turn);
+		return;
+	}
+	c = list_first(&srv->busy, struct client, busy);
+	list_del(&c->busy);
+	if (client_wants_input(c))
+		client_receive(c, STEP_SIZE);
+	client_go_on(c);
+	if (!list_empty(&srv->busy))
+		loop_work_queue(srv->ctl->loop, &srv->turn, server_turn);
 }
 
 static const struct jsonrpc_ops client_ops = {
@@ -240,6 +330,7 @@ static void client_new(struct server *srv, int fd)
 		return;
 	}
 	c->srv = srv;
+	list_init(&c->busy);
 	list_add_tail(&srv->clients, &c->node);
 	srv->nclients++;
 	if (loop_fd_add(srv->ctl->loop, &c->lfd, fd, EPOLLIN, client_event)) {
@@ -268,22 +359,21 @@ static void listener_retry(struct loop_timer *timer)
 static void listener_event(struct loop_fd *lfd, uint32_t events)
 {
 	struct server *srv = container_of(lfd, struct server, listener);
+	int fd;
 
 	(void)events;
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
-			return;
-		if (fd < 0) {
-			/* Without descriptors it stays readable: look again later. */
-			log_err("control socket: %s", strerror(errno));
-			loop_fd_del(srv->ctl->loop, &srv->listener);
-			loop_timer_set(srv->ctl->loop, &srv->retry, ACCEPT_RETRY_MS,
-				       listener_retry);
-			return;
-		}
+	/* One at a time, and a turn of it as others' steps are. */
+	if (srv->owed && !list_empty(&srv->busy))
+		return;
+	srv->accepted = true;
+	fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
 		client_new(srv, fd);
+	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		/* Without descriptors it stays readable: look again later. */
+		log_err("control socket: %s", strerror(errno));
+		loop_fd_del(srv->ctl->loop, &srv->listener);
+		loop_timer_set(srv->ctl->loop, &srv->retry, ACCEPT_RETRY_MS, listener_retry);
 	}
 }
 
@@ -347,6 +437,7 @@ int server_new(struct control *ctl, int listen_fd, gid_t group, struct server **
 	srv->listener.fd = -1;
 	srv->group = group;
 	list_init(&srv->clients);
+	list_init(&srv->busy);
 	*out = srv;
 	return 0;
 }
@@ -367,6 +458,7 @@ void server_free(struct server *srv)
 		client_free(c);
 	}
 	loop_timer_cancel(&srv->retry);
+	loop_work_cancel(&srv->turn);
 	loop_fd_del(srv->ctl->loop, &srv->listener);
 	fd_close(&srv->listen_fd);
 	free(srv);

@@ -13,8 +13,9 @@
 /* Answers that a client did not read: beyond the first no more calls are taken from it. */
 #define SERVER_PENDING_HIGH (1u << 20)
 #define SERVER_PENDING_MAX  (64u << 20)
-#define SERVER_EVENTS_MAX   (1u << 20) /* bytes a subscriber may be behind before it is dropped */
-#define SERVER_STALL_MS     30000      /* it read nothing for that long: its connection is closed */
+#define SERVER_PENDING_ALL  (256u << 20) /* of all clients */
+#define SERVER_EVENTS_MAX   (1u << 20)   /* bytes a subscriber may be behind before it is dropped */
+#define SERVER_STALL_MS     30000 /* it read nothing for that long: its connection is closed */
 
 /*
  * A server for clients on listen_fd (non-blocking; owned from here on). They must be root, our own
