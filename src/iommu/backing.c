@@ -20,6 +20,7 @@
  */
 static struct {
 	struct list all;
+	size_t count;
 	uint64_t total; /* bytes mapped */
 	volatile sig_atomic_t losses;
 	struct sigaction previous;
@@ -61,6 +62,16 @@ int backing_init(void)
 unsigned int backing_losses(void)
 {
 	return (unsigned int)backings.losses;
+}
+
+size_t backing_count(void)
+{
+	return backings.count;
+}
+
+uint64_t backing_total(void)
+{
+	return backings.total;
 }
 
 /*
@@ -122,6 +133,7 @@ static int map_file(int fd, const struct backing *like, struct backing **out)
 		free(b);
 		return err;
 	}
+	backings.count++;
 	backings.total += b->size;
 	list_add_tail(&backings.all, &b->node);
 	*out = b;
@@ -160,6 +172,7 @@ void backing_put(struct backing *b)
 	if (--b->refs)
 		return;
 	list_del(&b->node);
+	backings.count--;
 	backings.total -= b->size;
 	munmap(b->base, b->size);
 	free(b);

@@ -42,4 +42,8 @@ void backing_put(struct backing *b);
 /* Grows with every backing that is lost, so that looking for one is needed only then. */
 unsigned int backing_losses(void);
 
+/* Of all in the process: how many, and how many bytes of addresses they take. */
+size_t backing_count(void);
+uint64_t backing_total(void);
+
 #endif

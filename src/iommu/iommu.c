@@ -17,9 +17,16 @@ struct iommu_map {
 	uint8_t *base;
 	unsigned int pins;
 	bool leaving; /* to be unmapped at the last unpin */
+	bool held;    /* its file is accounted to the space */
 	bool gone;    /* unmapped, but pinned: kept until the last unpin */
 	struct iommu_wait *wait;
 	struct iommu_space *space;
+};
+
+/* A file that a space has maps of. */
+struct space_file {
+	struct backing *backing;
+	size_t maps;
 };
 
 struct iommu_space {
@@ -32,6 +39,9 @@ struct iommu_space {
 	struct iommu_map **maps; /* sorted by iova */
 	size_t nmaps;
 	size_t capacity;
+	struct space_file *files; /* IOMMU_FILES_MAX, once there is one */
+	size_t nfiles;
+	uint64_t file_bytes; /* of these */
 	unsigned int losses_seen;
 	unsigned int leaving; /* maps that are */
 	bool lost;
@@ -114,10 +124,59 @@ int iommu_space_new(struct iommu *iommu, uint16_t rid, uint32_t pasid, struct io
 	return 0;
 }
 
+/* Whether a space that has so much of something may have more of it. */
+static bool may_have(uint64_t has, uint64_t max, uint64_t all, uint64_t scarce, uint64_t then)
+{
+	return has <= max && (all <= scarce || has <= then);
+}
+
+/* Accounts a map's file to its space. Returns 0 or a negative errno. */
+static int file_hold(struct iommu_space *s, struct iommu_map *m)
+{
+	for (size_t i = 0; i < s->nfiles; i++)
+		if (s->files[i].backing == m->backing) {
+			s->files[i].maps++;
+			m->held = true;
+			return 0;
+		}
+	if (!may_have(s->nfiles + 1, IOMMU_FILES_MAX, backing_count(), IOMMU_FILES_SCARCE,
+		      IOMMU_FILES_WHEN_SCARCE) ||
+	    !may_have(s->file_bytes + m->backing->size, IOMMU_BYTES_MAX, backing_total(),
+		      IOMMU_BYTES_SCARCE, IOMMU_BYTES_WHEN_SCARCE))
+		return -ENOSPC;
+	if (!s->files)
+		s->files = calloc(IOMMU_FILES_MAX, sizeof(*s->files));
+	if (!s->files)
+		return -ENOMEM;
+	s->files[s->nfiles++] = (struct space_file){ m->backing, 1 };
+	s->file_bytes += m->backing->size;
+	m->held = true;
+	return 0;
+}
+
+static void file_release(struct iommu_space *s, struct iommu_map *m)
+{
+	size_t i = 0;
+
+	if (!m->held)
+		return;
+	while (s->files[i].backing != m->backing)
+		i++;
+	if (--s->files[i].maps)
+		return;
+	s->file_bytes -= m->backing->size;
+	s->files[i] = s->files[--s->nfiles];
+	if (s->nfiles)
+		return;
+	free(s->files);
+	s->files = NULL;
+}
+
 static void map_free(struct iommu_map *m)
 {
 	if (m->wait)
 		m->wait->map = NULL;
+	file_release(m->space, m);
 	if (m->backing)
 		backing_put(m->backing);
 	free(m);
@@ -208,7 +267,9 @@ int iommu_map(struct iommu_space *s, uint64_t iova, uint64_t size, int fd, uint6
 		}
 		m->base = m->backing->base + offset;
 	}
-	err = map_insert(s, at, m);
+	err = m->backing ? file_hold(s, m) : 0;
+	if (!err)
+		err = map_insert(s, at, m);
 	if (err) {
 		map_free(m);
 		return err;

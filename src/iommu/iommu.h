@@ -40,6 +40,18 @@
 /* As vfio-user's max_dma_maps. */
 #define IOMMU_MAPS_MAX 65535
 
+/*
+ * Files whose memory one address space has mapped. The kernel lets a process have 65530 mappings
+ * and 128 TiB of addresses (vm.max_map_count, x86-64), and all functions of a PF share them: so no
+ * space may have more than its share, and from SCARCE on only what every space can have at once.
+ */
+#define IOMMU_FILES_MAX         128
+#define IOMMU_FILES_SCARCE      24576
+#define IOMMU_FILES_WHEN_SCARCE 8
+#define IOMMU_BYTES_MAX         (16ull << 40)
+#define IOMMU_BYTES_SCARCE      (44ull << 40)
+#define IOMMU_BYTES_WHEN_SCARCE (4ull << 30)
+
 #define IOMMU_PAGE 4096u
 
 struct iommu;
@@ -86,7 +98,8 @@ struct iommu_space *iommu_space_find(struct iommu *iommu, uint16_t rid, uint32_t
  * Maps [iova, iova + size) to the file's [offset, offset + size); fd (not consumed) may be -1.
  * prot is PROT_READ and/or PROT_WRITE, from the device's point of view.
  * Errors: -EINVAL (not page-aligned, empty, wraps, bad prot), -EEXIST (overlaps a map), -ENOSPC
- * (IOMMU_MAPS_MAX), -ENOMEM, or of fstat() and mmap().
+ * (IOMMU_MAPS_MAX, or more files or bytes than the space's share), -ENOMEM, or of fstat() and
+ * mmap().
  */
 int iommu_map(struct iommu_space *space, uint64_t iova, uint64_t size, int fd, uint64_t offset,
 	      int prot);
