@@ -158,6 +158,30 @@ static void test_2_12_1_4_3_4_what_was_observed_is_written_back(void **state)
 	assert_int_equal(blk_wait(f->b, 0, late), ST_OK);
 }
 
+/* A buffer that can't be given back since bus mastering is off is waited for, too. */
+static void test_what_is_held_back_is_written_back(void **state)
+{
+	struct fixture *f = *state;
+	struct driver *d = &f->b->d;
+	struct admin_cmd cmd;
+	uint16_t head;
+	uint32_t id, len;
+
+	hang(f, true);
+	head = blk_send(f->b, 0, T_IN, 1, SECTOR);
+	machine_settle(f->b->m);
+	cfg_write(d, 4, 2, 2);
+	hang(f, false);
+	cmd = send_mode(f, MODE_STOPPED);
+	assert_false(admin_done(f->pf, &cmd));
+	cfg_write(d, 4, 2, 6);
+	assert_int_equal(admin_wait(f->pf, &cmd), OK);
+	assert_true(ring_used(&f->b->ring[0], &id, &len));
+	assert_int_equal(id, head);
+	assert_int_equal(resume(f), OK);
+	assert_true(works(f));
+}
+
 /* PCI and virtio registers are there as always. */
 /* rules: admin-mode-5 admin-mode-6 */
 static void test_2_12_1_4_5_registers_of_a_stopped_device(void **state)
@@ -532,6 +556,7 @@ int main(void)
 		TEST(test_2_12_1_4_3_4_a_stopped_device_does_nothing),
 		TEST(test_2_12_1_4_5_the_mode_that_it_has),
 		TEST(test_2_12_1_4_3_4_what_was_observed_is_written_back),
+		TEST(test_what_is_held_back_is_written_back),
 		TEST(test_2_12_1_4_5_registers_of_a_stopped_device),
 		TEST(test_2_12_1_4_5_no_configuration_change_notification),
 		TEST(test_2_12_1_4_5_a_pending_interrupt_stays_pending),
