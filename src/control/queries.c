@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "control/inventory.h"
 #include "control/pf_process.h"
+#include "control/pf_revive.h"
 
 struct query {
 	struct control *ctl;
@@ -175,7 +176,7 @@ static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const
 	struct query_part *part;
 
 	/* One that did not answer still has a question, and its answer will end this state. */
-	part = pf->unresponsive ? NULL : calloc(1, sizeof(*part));
+	part = pf->unresponsive || pf_is_down(pf) ? NULL : calloc(1, sizeof(*part));
 	if (!part)
 		return;
 	part->query = q;

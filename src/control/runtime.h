@@ -9,6 +9,8 @@
  *   functions/NAME.sock      0711: vfio-user sockets, each with the access asked for
  *   exports/NAME.sock        0711: the same of exported PFs
  *   pf/NAME.sock             0700: control sockets of PF processes
+ *   pf/NAME.json             0600: registry files
+ *   batch-NUMBER             0600: a batch that not all PF processes are known to have heard of
  */
 #ifndef RIDGE_CONTROL_RUNTIME_H
 #define RIDGE_CONTROL_RUNTIME_H

@@ -323,9 +323,18 @@ def test_request_under_way_fails_and_ends_consistent(fake, method, params):
 
 
 def test_requests_meanwhile_are_told(fake):
-    """Between a second death and the start of the next process there is a second."""
+    wait = os.path.join(fake.directory, "wait")
+    script = os.path.join(fake.directory, "pf")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\nwhile [ -e {wait} ]; do sleep 0.1; done\n"
+                   f"exec {fake.environment['RIDGE_PF']} \"$@\"\n")
+    os.chmod(script, 0o755)
+    fake.end(signal.SIGTERM)
+    fake.environment["RIDGE_PF"] = script
+    fake.start()
     fake("function.create", type="rng", name="a")
-    kill(fake, "rng0")
+    with open(wait, "w", encoding="utf-8"):
+        pass
     os.kill(pf(fake, "rng0")["pid"], signal.SIGKILL)
     wait_until(lambda: pf(fake, "rng0")["state"] == "restarting")
     shown = fake("function.show", name="a")
@@ -336,6 +345,7 @@ def test_requests_meanwhile_are_told(fake):
                            ("pf.restart", {"name": "rng0"})):
         error = fake.fails(method, **params)
         assert error.errno in ("EAGAIN", "EBUSY") and "again" in error.message
+    os.unlink(wait)
     wait_until(lambda: pf(fake, "rng0")["state"] == "ready")
     fake("function.destroy", name="a")
 
