@@ -309,7 +309,8 @@ def check(attack, what, neighbour, victim):
     assert victim.pid() == pid
     assert wait_for(lambda: use(pid)[0] == descriptors_before), "descriptors"
     assert use(pid)[2] < mappings + 64, "mappings"
-    assert pss(pid) < memory + 4096, "KiB"
+    # What sanitizers keep of freed memory comes and goes.
+    assert pss(pid) < memory + 8192, "KiB"
     with victim.client() as client:
         assert client.config_read(0, 2) == 0x1AF4
     victim.idle()
