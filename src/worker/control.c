@@ -14,7 +14,7 @@
 #include "worker/worker.h"
 
 #define ACCEPT_AGAIN_MS 100
-#define RECEIVE_BATCH   8 /* messages in an iteration of the loop */
+#define RECEIVE_BATCH   16 /* messages of a batch in an iteration of the loop */
 
 struct control_conn;
 
@@ -45,6 +45,7 @@ struct control_conn {
 	struct loop_fd ready;
 	struct list requests; /* under way */
 	struct list outgoing;
+	bool corked; /* replies wait for the end of the turn */
 	bool behind; /* events were left out: catch up when outgoing is empty */
 };
 
@@ -104,7 +105,7 @@ static void conn_send(struct control_conn *conn, const void *message, size_t len
 {
 	struct outgoing *out;
 
-	if (list_empty(&conn->outgoing)) {
+	if (list_empty(&conn->outgoing) && (!conn->corked || nfds)) {
 		ssize_t n = fd_send(conn->fd, message, len, fds, nfds, MSG_DONTWAIT);
 
 		if (n >= 0)
@@ -132,7 +133,8 @@ static void conn_send(struct control_conn *conn, const void *message, size_t len
 	out->len = len;
 	memcpy(out->message, message, len);
 	list_add_tail(&conn->outgoing, &out->node);
-	update_events(conn);
+	if (!conn->corked)
+		update_events(conn);
 }
 
 static void send_event(struct control_conn *conn, const struct function *fn, uint16_t flags)
@@ -539,8 +541,24 @@ static void dispatch(struct control_conn *conn, const void *message, size_t len,
 	}
 }
 
-/* Takes one message. False if there is none, or the connection was freed. */
-static bool conn_receive(struct control_conn *conn)
+/*
+ * The functions of a batch are as many messages. Their replies are sent together at the end of a
+ * turn: the first wakes ridged, and the others are there when it comes.
+ */
+static bool of_batch(const uint8_t *message, size_t len)
+{
+	struct ipc_function_create create;
+	struct ipc_header header;
+
+	if (len < sizeof(header) + offsetof(struct ipc_function_create, spec))
+		return false;
+	memcpy(&header, message, sizeof(header));
+	memcpy(&create, message + sizeof(header), offsetof(struct ipc_function_create, spec));
+	return header.type == IPC_FUNCTION_CREATE && create.batch;
+}
+
+/* Takes one message: 1, 0 if there is none, -1 if the connection was freed. */
+static int conn_receive(struct control_conn *conn, bool may_cork)
 {
 	uint8_t message[IPC_MESSAGE_MAX];
 	int fds[IPC_FDS_MAX];
@@ -548,15 +566,33 @@ static bool conn_receive(struct control_conn *conn)
 	ssize_t n = fd_recv(conn->fd, message, sizeof(message), fds, &nfds, MSG_DONTWAIT);
 
 	if (n == -EAGAIN)
-		return false;
+		return 0;
 	if (n < (ssize_t)sizeof(struct ipc_header)) {
 		if (n > 0)
 			fd_close_all(fds, nfds);
 		conn_free(conn); /* ridged is gone; another one will come */
-		return false;
+		return -1;
 	}
+	conn->corked |= may_cork && of_batch(message, (size_t)n);
 	dispatch(conn, message, (size_t)n, fds, nfds);
-	return true;
+	return 1;
+}
+
+/*
+ * Not too many: guests' requests wait meanwhile. And one if it is no batch: to look for another
+ * would keep ridged waiting on the same CPU.
+ */
+static void conn_turn(struct control_conn *conn)
+{
+	int i = 0, more;
+
+	do
+		more = conn_receive(conn, true);
+	while (more > 0 && conn->corked && ++i < RECEIVE_BATCH);
+	if (more < 0 || !conn->corked)
+		return;
+	conn->corked = false;
+	conn_flush(conn);
 }
 
 static void conn_ready(struct loop_fd *lfd, uint32_t events)
@@ -571,10 +607,7 @@ static void conn_ready(struct loop_fd *lfd, uint32_t events)
 		conn_free(conn); /* gone before the PF was up; others' messages wait */
 		return;
 	}
-	/* Not too many: guests' requests wait meanwhile. */
-	for (int i = 0; i < RECEIVE_BATCH && !conn->control->init; i++)
-		if (!conn_receive(conn))
-			return;
+	conn_turn(conn);
 }
 
 static bool peer_ok(const struct worker *w, int fd)
@@ -591,7 +624,7 @@ static void drain(struct control *control)
 	struct control_conn *conn, *tmp;
 
 	list_for_each_safe (conn, tmp, &control->conns, node)
-		while (!control->init && conn_receive(conn))
+		while (!control->init && conn_receive(conn, false) > 0)
 			;
 }
 
