@@ -66,26 +66,28 @@ def fuzz(build, target, seconds, dry):
         command.append(f"-max_total_time={seconds}")
     start = time.monotonic()
     features = 0
+    stopped = False
     with open(log, "w") as out, subprocess.Popen(
-            [str(word) for word in command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            text=True, errors="replace", cwd=build / "fuzz") as process:
-        for line in process.stderr:
-            out.write(line)
-            match = STATUS.match(line)
+            [str(word) for word in command], stderr=out, stdout=subprocess.DEVNULL,
+            cwd=build / "fuzz") as process, open(log, errors="replace") as lines:
+        while True:
+            ended = process.poll() is not None
             result.seconds = time.monotonic() - start
-            if match:
+            for match in filter(None, map(STATUS.match, lines.readlines())):
                 result.execs = int(match[1])
                 result.coverage, result.features = int(match[3]), int(match[4])
                 result.corpus = int(match[5])
                 if result.features > features:
                     features = result.features
                     result.new_at = result.seconds
-            # libFuzzer says something at every power of two of inputs, so this is asked often
-            # enough, and at the latest when twice as many were tried.
+            if ended:
+                break
             if dry and result.seconds - result.new_at > dry:
                 process.terminate()
-                break
-    stopped = dry and process.returncode in (-15, 0, 72)
+                process.wait()
+                stopped = True
+            else:
+                time.sleep(1)
     result.failed = process.returncode != 0 and not stopped
     result.seconds = time.monotonic() - start
     if result.failed:

@@ -193,6 +193,24 @@ def admin():
     yield "members", u8(0) + u8(3, 0, 5, 3, 0, 3, 2) + legacy + u8(4, 0) + legacy + u8(2, 24, 8) + bytes(24)
 
 
+def domain():
+    def ecam_read(which, at, order=2):
+        return u8(0, order << 6 | which) + u16(at)
+
+    def ecam_write(which, dword, value, order=2):
+        return u8(1, order << 6 | which, dword) + u32(value)
+
+    enable = u8(2, 0, 7)
+    for kind in range(2):
+        yield f"enumerate-{kind}", u8(kind) + ecam_read(0, 0) + ecam_read(0, 0x100) + enable + b"".join(
+            ecam_read(which, 0) for which in range(8)) + u8(2, 0, 0) + ecam_read(1, 0)
+        yield f"bars-{kind}", u8(kind) + enable + ecam_write(0, 6, 0xffffffff) + ecam_read(
+            0, 0x18) + u8(3, 0, 1, 3, 1, 0x42, 5, 0xc1) + u32(0x4000) + u8(6, 0x81) + u32(
+            0x4014) + u64(3) + u8(5, 0x41) + u32(0x8014)
+        yield f"resets-{kind}", u8(kind) + enable + ecam_write(1, 1, 6, 1) + u8(7, 0xc1, 7, 0xc2) + ecam_read(
+            1, 0) + u8(9, 0, 11, 0, 8, 1, 10, 0) + ecam_read(0, 0) + u8(4, 0x81, 0x10) + u32(0xffffffff)
+
+
 def frame():
     ethernet = bytes.fromhex("525400000001525400000002")
 
@@ -230,7 +248,7 @@ def parts():
 
 
 def main():
-    for target in (admin, config, frame, jsonrpc, parts, session, vfio_user, virtqueue):
+    for target in (admin, config, domain, frame, jsonrpc, parts, session, vfio_user, virtqueue):
         folder = CORPUS / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("seed-*"):
