@@ -159,6 +159,7 @@ int vfio_user_caps_parse(const char *data, size_t len, struct vfio_user_caps *ca
 struct vfio_user_terms {
 	uint32_t max_msg_fds; /* that the client takes in one message */
 	uint32_t max_xfer;    /* bytes of data in one message */
+	uint32_t max_dma_maps;
 	bool write_multiple;
 };
 

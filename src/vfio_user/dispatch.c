@@ -33,12 +33,17 @@ static int do_version(struct connection *conn, const struct vfio_user_request *r
 
 static int do_dma_map(struct connection *conn, const struct vfio_user_request *req, int fd)
 {
-	int err = vfio_device_dma_map(conn->srv->vdev, req->map.iova, req->map.size, fd,
-				      req->map.offset, req->map.prot);
+	int err;
 
-	if (!err)
-		connection_reply_done(conn, req, 0);
-	return err;
+	if (conn->maps >= conn->terms.max_dma_maps)
+		return -ENOSPC;
+	err = vfio_device_dma_map(conn->srv->vdev, req->map.iova, req->map.size, fd,
+				  req->map.offset, req->map.prot);
+	if (err)
+		return err;
+	conn->maps++;
+	connection_reply_done(conn, req, 0);
+	return 0;
 }
 
 static void unmap_reply(struct connection *conn, const struct vfio_user_request *req)
@@ -50,6 +55,7 @@ static void unmap_reply(struct connection *conn, const struct vfio_user_request 
 		.size = req->unmap.size,
 	};
 
+	conn->maps = req->unmap.all ? 0 : conn->maps - 1;
 	memcpy(reply_payload(conn), &unmap, sizeof(unmap));
 	connection_reply_done(conn, req, sizeof(unmap));
 }

@@ -41,8 +41,9 @@ struct connection {
 	uid_t uid;
 	bool negotiated; /* VERSION was answered */
 	struct vfio_user_terms terms;
-	bool entered; /* it is on the stack: nobody else may free it */
-	bool freed;   /* ... and then it does */
+	uint32_t maps; /* for DMA, that the client made */
+	bool entered;  /* it is on the stack: nobody else may free it */
+	bool freed;    /* ... and then it does */
 
 	/* Received bytes from rx_off to rx_len are not handled yet; rx_off is a message boundary.
 	 */

@@ -112,6 +112,9 @@ void vfio_user_caps_terms(const struct vfio_user_caps *caps, struct vfio_user_te
 
 	terms->max_msg_fds = (uint32_t)min_u64(fds, VFIO_USER_MAX_MSG_FDS);
 	terms->max_xfer = (uint32_t)min_u64(xfer, VFIO_USER_MAX_XFER);
+	terms->max_dma_maps = VFIO_USER_MAX_DMA_MAPS;
+	if (caps->has_max_dma_maps)
+		terms->max_dma_maps = (uint32_t)min_u64(caps->max_dma_maps, VFIO_USER_MAX_DMA_MAPS);
 	terms->write_multiple = caps->write_multiple;
 }
 

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 import vfio_user
-from vfio_user import QEMU_CAPS, Client, Refused, refused
+from vfio_user import PAGE, QEMU_CAPS, Client, Refused, refused
 
 
 @pytest.fixture
@@ -62,6 +62,22 @@ def test_write_multiple_is_for_those_who_offer_it(rng):
 
 
 @pytest.mark.rules("vu-size-4")
+@pytest.mark.rules("vu-map-10")
+@pytest.mark.parametrize("most", [0, 1, 5])
+def test_a_client_that_wants_few_maps(rng, most):
+    with rng.client(caps={"max_dma_maps": most}) as client:
+        for round_ in range(3):
+            for i in range(most):
+                client.dma_map(i * PAGE, PAGE)
+            assert refused(client.dma_map, most * PAGE, PAGE) == "ENOSPC"
+            if round_:
+                client.dma_unmap(0, 0, flags=2)
+            else:
+                for i in range(most):
+                    client.dma_unmap(i * PAGE, PAGE)
+                    assert refused(client.dma_unmap, i * PAGE, PAGE) == "ENOENT"
+
+
 @pytest.mark.parametrize("size", [0, 1, 4, 64])
 def test_a_client_that_takes_little_data(rng, size):
     """count must not exceed the max_data_xfer_size that was agreed on."""

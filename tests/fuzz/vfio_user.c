@@ -11,7 +11,30 @@ static void check_version(const struct vfio_user_request *req)
 	char reply[VFIO_USER_CAPS_REPLY_MAX];
 	int n = vfio_user_caps_reply(&req->version.caps, reply);
 
+	struct vfio_user_terms terms;
+
+	vfio_user_caps_terms(&req->version.caps, &terms);
+	fuzz_assert(terms.max_msg_fds <= VFIO_USER_MAX_MSG_FDS &&
+		    terms.max_xfer <= VFIO_USER_MAX_XFER);
 	fuzz_assert(n < 0 ? n == -ENOTSUP : n > 0 && (size_t)n <= sizeof(reply) && !reply[n - 1]);
+}
+
+static bool inside(const uint8_t *at, uint64_t len, const uint8_t *msg, const uint8_t *end)
+{
+	return at >= msg && at <= end && (uint64_t)(end - at) >= len;
+}
+
+static void check_multi(const struct vfio_user_request *req, const uint8_t *msg, const uint8_t *end)
+{
+	struct vfio_user_write write;
+
+	fuzz_assert(req->multi.count);
+	for (uint32_t i = 0; i < req->multi.count; i++) {
+		vfio_user_decode_write(req, i, &write);
+		fuzz_assert(write.count && write.count <= 8 &&
+			    write.offset + (write.count - 1) >= write.offset);
+		fuzz_assert(inside(write.data, 8, msg, end));
+	}
 }
 
 static void check_request(const struct vfio_user_request *req, const uint8_t *msg, size_t size)
@@ -37,6 +60,20 @@ static void check_request(const struct vfio_user_request *req, const uint8_t *ms
 		fuzz_assert(req->access.count && req->access.count <= VFIO_USER_MAX_XFER);
 		fuzz_assert(req->access.data >= msg && req->access.data <= end &&
 			    (size_t)(end - req->access.data) >= req->access.count);
+		break;
+	case VFIO_USER_DMA_UNMAP:
+		fuzz_assert(req->unmap.all ? !req->unmap.iova && !req->unmap.size
+					   : req->unmap.size);
+		break;
+	case VFIO_USER_REGION_WRITE_MULTI:
+		check_multi(req, msg, end);
+		break;
+	case VFIO_USER_DEVICE_FEATURE:
+		fuzz_assert(req->feature.probe || req->feature.methods);
+		fuzz_assert(inside(req->feature.data, req->feature.len, msg, end));
+		break;
+	case VFIO_USER_MIG_DATA_WRITE:
+		fuzz_assert(req->mig.size && inside(req->mig.data, req->mig.size, msg, end));
 		break;
 	default:
 		break;

@@ -274,13 +274,16 @@ static void test_terms(void **state)
 	vfio_user_caps_terms(&caps, &terms);
 	assert_int_equal(terms.max_msg_fds, 1);
 	assert_int_equal(terms.max_xfer, VFIO_USER_MAX_XFER);
+	assert_int_equal(terms.max_dma_maps, VFIO_USER_MAX_DMA_MAPS);
 	assert_false(terms.write_multiple);
 	caps = (struct vfio_user_caps){ .has_max_msg_fds = true,
 					.has_max_data_xfer_size = true,
+					.has_max_dma_maps = true,
 					.write_multiple = true };
 	vfio_user_caps_terms(&caps, &terms);
 	assert_int_equal(terms.max_msg_fds, 0);
 	assert_int_equal(terms.max_xfer, 0);
+	assert_int_equal(terms.max_dma_maps, 0);
 	assert_true(terms.write_multiple);
 	caps.max_msg_fds = 7;
 	caps.max_data_xfer_size = 8;
