@@ -19,9 +19,11 @@
 #include "vfio_user/internal.h"
 
 #include <endian.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -255,6 +257,18 @@ void connection_reply_done(struct connection *conn, const struct vfio_user_reque
 	reply_header(conn, req, sizeof(struct vfio_user_header) + payload, 0);
 }
 
+bool connection_takes_fds(struct connection *conn)
+{
+	int unread;
+
+	if (conn->tx_fds_unread < CONNECTION_FDS_UNREAD)
+		return true;
+	if (ioctl(conn->fd, SIOCOUTQ, &unread) < 0 || unread)
+		return false;
+	conn->tx_fds_unread = 0;
+	return true;
+}
+
 void connection_reply_fds(struct connection *conn, const struct vfio_user_request *req,
 			  const int *fds, size_t nfds)
 {
@@ -263,6 +277,7 @@ void connection_reply_fds(struct connection *conn, const struct vfio_user_reques
 	memcpy(conn->tx_fds, fds, nfds * sizeof(fds[0]));
 	conn->tx_fds_at = conn->tx_len;
 	conn->tx_nfds = nfds;
+	conn->tx_fds_unread++;
 }
 
 void connection_reply_error(struct connection *conn, const struct vfio_user_request *req, int error)

@@ -107,6 +107,8 @@ static int do_get_region_io_fds(struct connection *conn, const struct vfio_user_
 	size_t count, nfds;
 	int err;
 
+	if (!connection_takes_fds(conn))
+		return -EBUSY;
 	err = vfio_device_io_fds(conn->srv->vdev, req->info.index, conn->terms.max_msg_fds, io,
 				 VFIO_USER_MAX_IO_FDS, &count, fds, &nfds);
 	if (err)

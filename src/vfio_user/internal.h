@@ -30,6 +30,13 @@
 #define CONNECTION_RX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
 #define CONNECTION_TX_SIZE (VFIO_USER_MAX_MESSAGE + 16384u)
 
+/*
+ * Descriptors that nobody took out of a socket yet count for all processes of our user, and too
+ * many of them keep others from sending any: so many messages with some, of a client that reads
+ * nothing.
+ */
+#define CONNECTION_FDS_UNREAD 16
+
 /* The longest reply to any request that may take time, but a read. */
 #define CONNECTION_TX_REPLY 1024u
 
@@ -70,6 +77,7 @@ struct connection {
 	size_t tx_fds_at;
 	size_t tx_nfds;
 	int tx_fds[VFIO_USER_MAX_MSG_FDS];
+	unsigned int tx_fds_unread; /* messages with some, since the client last had read all */
 
 	/* The request that the device is working on. */
 	bool busy;
@@ -155,6 +163,8 @@ static inline bool connection_open(const struct connection *conn)
 uint8_t *connection_reply(struct connection *conn);
 void connection_reply_done(struct connection *conn, const struct vfio_user_request *req,
 			   size_t payload);
+/* Whether the client reads what comes with descriptors. */
+bool connection_takes_fds(struct connection *conn);
 /* Before connection_reply_done(): what goes with it, which the device keeps until it is closed. */
 void connection_reply_fds(struct connection *conn, const struct vfio_user_request *req,
 			  const int *fds, size_t nfds);

@@ -12,6 +12,7 @@
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -97,6 +98,7 @@ static const struct call calls[] = {
 	CALL_INT(ioctl, 1, TUNSETOFFLOAD),
 	CALL_INT(ioctl, 1, TUNSETVNETHDRSZ),
 	CALL_INT(ioctl, 1, TUNSETVNETLE),
+	CALL_INT(ioctl, 1, SIOCOUTQ),
 	CALL_INT(ioctl, 1, BLKGETSIZE64),
 	CALL_INT(ioctl, 1, BLKSSZGET),
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vfio-user: DEVICE_GET_REGION_IO_FDS. What KVM would do with the descriptors, the tests do."""
 
+import errno
 import os
 import struct
 
@@ -215,6 +216,20 @@ def test_signals_between_resets(disks, attach, given):
     guest.transport.start(VERSION_1)
     assert guest.function.show()["state"] == "connected"
     assert guest.function.counters()["device_errors"] == 0
+
+
+def test_descriptors_that_nobody_takes_are_few(disks, given):
+    """They count for all processes of the server's user, until they are taken."""
+    with disks("modern").client() as client:
+        ask = struct.pack("<IIII", 65536, 0, 2, 0)
+        client.send_raw(b"".join(message(6, ask, ident=i) for i in range(100)))
+        replies = [client.recv() for _ in range(100)]
+        given += [fd for reply in replies for fd in reply.fds]
+        assert replies[0].fds and not replies[0].error
+        assert {reply.error for reply in replies if not reply.fds} <= {errno.EBUSY}
+        _, _, _, fds = client.io_fds(2)
+        given += fds
+        assert len(fds) == QUEUES
 
 
 def test_descriptors_come_with_their_message(disks, given):

@@ -231,6 +231,42 @@ static void test_full_socket(void **state)
 	detach(f, fd);
 }
 
+/* Descriptors that are not taken are few; whoever takes them gets them again. */
+static void test_descriptors_that_nobody_takes(void **state)
+{
+	struct vfio_user_io_fds io = { .argsz = 4096 };
+	struct fixture *f = *state;
+	uint8_t batch[40 * (16 + sizeof(io))];
+	struct answer a;
+	int fds[STUB_IO_FDS];
+	size_t len, nfds;
+	int fd = attach(f);
+
+	f->vdev->io_fds = 4;
+	for (int round = 0; round < 2; round++) {
+		len = 0;
+		for (uint16_t i = 0; i < 40; i++)
+			len += put(batch + len, i, VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, &io,
+				   sizeof(io));
+		assert_int_equal(send(fd, batch, len, 0), len);
+		step(f);
+		for (uint16_t i = 0; i < 40; i++) {
+			nfds = take(fd, &a, fds);
+			assert_int_equal(a.h.id, i);
+			assert_int_equal(nfds, i < 16 ? 4 : 0);
+			assert_int_equal(a.h.error, i < 16 ? 0 : EBUSY);
+			fd_close_all(fds, nfds);
+		}
+	}
+	for (uint16_t i = 0; i < 40; i++) {
+		ask(f, fd, 4096, 0, 0);
+		nfds = take(fd, &a, fds);
+		assert_int_equal(nfds, 4);
+		fd_close_all(fds, nfds);
+	}
+	detach(f, fd);
+}
+
 /* What was signalled before an UNMAP acts on the memory that was there then. */
 static void test_unmap_behind_signals(void **state)
 {
@@ -261,6 +297,7 @@ int main(void)
 		TEST(test_what_the_client_takes),
 		TEST(test_between_other_replies),
 		TEST(test_full_socket),
+		TEST(test_descriptors_that_nobody_takes),
 		TEST(test_unmap_behind_signals),
 	};
 
