@@ -95,6 +95,11 @@ static int vmd_dma_unmap(struct pci_access *pa, uint32_t pasid, uint64_t iova, u
 	return iommu_unmap(domain_of(pa)->space, iova, size, wait);
 }
 
+static int vmd_dma_last(struct pci_access *pa, uint32_t pasid, uint64_t *iova, uint64_t *size)
+{
+	return pasid == IOMMU_NO_PASID ? iommu_last(domain_of(pa)->space, iova, size) : -ENOENT;
+}
+
 static void vmd_dma_unmap_all(struct pci_access *pa)
 {
 	iommu_unmap_all(domain_of(pa)->space);
@@ -128,6 +133,7 @@ const struct pci_access_ops domain_vmd_ops = {
 	.reset = vmd_reset,
 	.dma_map = vmd_dma_map,
 	.dma_unmap = vmd_dma_unmap,
+	.dma_last = vmd_dma_last,
 	.dma_unmap_all = vmd_dma_unmap_all,
 	.dma_fault = vmd_dma_fault,
 	.irq_bind = vmd_irq_bind,

@@ -10,7 +10,7 @@ import domain
 from domain import (BAR0, BAR2, BAR4, CTRL, LOW_AT, MESSAGES_AT, MSE, NUM, OFFSET, PF, SRIOV, STRIDE,
                     TOTAL, VF1, VFE, WINDOW_AT, Domain, Function, Modern)
 from ridge import RidgeError
-from vfio_user import Memory, wait_for
+from vfio_user import (CONFIG, DATA_NONE, MASK, PAGE, TRIGGER, UNMASK, Memory, refused, wait_for)
 from virtio_guest import VERSION_1, rng_read
 
 ONES = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
@@ -76,6 +76,24 @@ def rng(export):
 
 
 # the VMD
+
+def test_vfio_user_in_full(rng):
+    """What is optional in the protocol is answered as by any function: that it has none of it."""
+    exported, d = rng
+    memory = exported.memory(d)
+    assert refused(d.dma_map, memory.iova, PAGE) == "EEXIST"
+    d.dma_unmap(0, 0, flags=2)  # everything
+    assert refused(d.dma_unmap, memory.iova, memory.size) == "ENOENT"
+    memory.share(d)
+    for index in range(9):
+        assert d.io_fds(index) == (16, 0, [], [])
+    for index in range(5):
+        assert d.irq_info(index)["count"] == 0
+        for action in (MASK, UNMASK, TRIGGER):
+            assert refused(d.set_irqs, index, DATA_NONE | action, 0, 1) == "EINVAL"
+    assert d.write_multi([(CONFIG, 0x3C, b"\1"), (BAR0, 0x3C, b"\5"), (CONFIG, 0x3C, b"\2")]) == 3
+    assert d.config_read(0x3C, 1) == 2
+
 
 def test_the_vmd_is_what_linux_looks_for(rng):
     _, d = rng
