@@ -247,9 +247,9 @@ static void test_late_unmap_and_reset(void **state)
 	pass(f, VFIO_USER_IO_WAIT_MS + 200);
 	assert_int_equal(command(f, fd, VFIO_USER_DEVICE_RESET, NULL, 0), -EAGAIN);
 	f->vdev->late_close = true;
-	pass(f, VFIO_USER_IO_WAIT_MS - 200);
+	pass(f, VFIO_USER_IO_WAIT_MS / 2);
 	assert_int_equal(vfio_user_server_state(f->srv), VFIO_USER_CONNECTED);
-	pass(f, 400);
+	pass(f, VFIO_USER_IO_WAIT_MS / 2 + 400);
 	assert_true(closed(f, fd));
 	assert_int_equal(vfio_user_server_state(f->srv), VFIO_USER_DRAINING);
 	stub_finish_close(f->vdev);
@@ -315,9 +315,9 @@ static void test_too_late_access(void **state)
 	detach(f, fd);
 	fd = attach(f);
 	assert_int_equal(do_access(f, fd, true, 0, 4, data), -EAGAIN);
-	pass(f, VFIO_USER_IO_WAIT_MS - 200);
+	pass(f, VFIO_USER_IO_WAIT_MS / 2);
 	assert_int_equal(vfio_user_server_state(f->srv), VFIO_USER_CONNECTED);
-	pass(f, 400);
+	pass(f, VFIO_USER_IO_WAIT_MS / 2 + 400);
 	assert_true(closed(f, fd));
 	detach(f, fd);
 }
