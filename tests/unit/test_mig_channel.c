@@ -232,6 +232,7 @@ static void test_cancel(void **state)
 	mig_cancel(f->ch[0]); /* while its object is made */
 	machine_settle(f->h->m);
 	assert_int_equal(f->done, 0);
+	assert_int_equal(f->pf->objects.taken[0], 0); /* nobody has one that nobody waited for */
 	assert_int_equal(get(f, 0), 0);
 	begin(f, f->ch[0], mig_get, f->state, sizeof(f->state));
 	mig_close(f->ch[0]);
