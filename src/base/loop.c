@@ -197,27 +197,29 @@ static void run_timers(struct loop *loop)
 	}
 }
 
-/*
- * Work that queues itself again must not starve descriptors and timers: a round runs what was
- * queued when it began, and the next epoll_wait() does not sleep while work is left.
- */
-static void run_list(struct list *work)
+static void run_round(struct list *round)
 {
-	struct list round;
-
-	list_move(work, &round);
-	while (!list_empty(&round)) {
-		struct loop_work *w = list_first(&round, struct loop_work, node);
+	while (!list_empty(round)) {
+		struct loop_work *w = list_first(round, struct loop_work, node);
 
 		list_del(&w->node);
 		w->fn(w);
 	}
 }
 
+/*
+ * Work that queues itself again must not starve descriptors and timers: a round runs what was
+ * queued when it began, and the next epoll_wait() does not sleep while work is left.
+ */
 static void run_work(struct loop *loop)
 {
-	run_list(&loop->work);
-	run_list(&loop->again);
+	struct list work, again;
+
+	/* Both now: what has its turn in this round waits for the next, behind the hooks. */
+	list_move(&loop->work, &work);
+	list_move(&loop->again, &again);
+	run_round(&work);
+	run_round(&again);
 }
 
 /* Each hook goes to the back as it runs, so that it may remove itself or any other. */
