@@ -358,6 +358,15 @@ static void test_work_again_runs_behind_other_work(void **state)
 
 /* --- hooks --- */
 
+static void on_work_that_goes_on(struct loop_work *work)
+{
+	struct item *it = container_of(work, struct item, work);
+
+	note(it->name);
+	if (it->again--)
+		loop_work_again(it->loop, work, on_work_that_goes_on);
+}
+
 static void on_hook(struct loop_hook *hook)
 {
 	struct item *it = container_of(hook, struct item, hook);
@@ -385,6 +394,21 @@ static void test_hooks_run_last_in_every_iteration(void **state)
 	assert_string_equal(trace, "wababb");
 	loop_hook_del(&b.hook);
 	loop_hook_del(&b.hook);
+}
+
+static void test_work_that_goes_on_does_so_behind_the_hooks(void **state)
+{
+	struct loop *loop = *state;
+	struct item a = { .loop = loop, .name = 'a', .again = 1 },
+		    h = { .loop = loop, .name = 'h' };
+
+	loop_hook_add(loop, &h.hook, on_hook);
+	loop_work_queue(loop, &a.work, on_work_that_goes_on);
+	assert_int_equal(loop_step(loop, -1), 0);
+	assert_string_equal(trace, "ah");
+	assert_int_equal(loop_step(loop, -1), 0); /* it does not sleep */
+	assert_string_equal(trace, "ahah");
+	loop_hook_del(&h.hook);
 }
 
 static void test_a_hook_removes_itself_the_next_and_the_previous(void **state)
@@ -484,6 +508,7 @@ int main(void)
 		TEST(test_work_that_queues_itself_starves_nobody),
 		TEST(test_work_again_runs_behind_other_work),
 		TEST(test_hooks_run_last_in_every_iteration),
+		TEST(test_work_that_goes_on_does_so_behind_the_hooks),
 		TEST(test_a_hook_removes_itself_the_next_and_the_previous),
 		TEST(test_run_ends_with_the_iteration_that_stops_it),
 		TEST(test_a_turn_ends_by_time_or_by_what_was_done),
