@@ -53,7 +53,7 @@ static int add_pairs(struct json_object *params, const struct command *cmd, int 
 			f->usage = true;
 			return -1;
 		}
-		if (!strcmp(key, "image"))
+		if (!strcmp(key, "image") || !strcmp(key, "vf_image"))
 			add_path(params, key, equals + 1);
 		else
 			add_string(params, key, equals + 1);
@@ -435,7 +435,14 @@ const struct verb verb_table[] = {
 	{ "pf add", "NAME type=TYPE [ KEY=VALUE ... ]", "start a PF, whose slots functions take",
 	  "  type=TYPE          blk, net or rng\n"
 	  "  max_vfs=N          number of slots, 1 to 4094 (default 255)\n"
-	  "  uplink=tap:IFNAME  net: a TAP that the PF's switch is connected to\n",
+	  "  uplink=tap:IFNAME  net: a TAP that the PF's switch is connected to\n"
+	  "For the device that the PF itself is to a Linux host (see export), and VFs that the host\n"
+	  "enables in bulk:\n"
+	  "  image=PATH         blk: a raw image file or a block device\n"
+	  "  mac=ADDRESS        net (default: made up); a VF's is derived from its RID\n"
+	  "  vf_image=PATH      blk: a raw image file for each VF, made when it is used first; %n is\n"
+	  "                     its number\n"
+	  "  vf_size=BYTES      blk: how large that is (K, M, G)\n",
 	  1, -1, false, false, run_pf_add },
 	{ "pf list", "", "list PFs", NULL, 0, 0, false, false, run_pf_list },
 	{ "pf remove", "NAME", "end a PF that has no functions", NULL, 1, 1, false, false,

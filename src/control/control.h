@@ -14,6 +14,7 @@
  *                each call becomes one operation (operation.c) that opens what the function needs
  *                (function_open.c), sends a request to the PF process, and on its reply answers
  *                the call, or undoes everything
+ *   vf_image.c   the images of VFs that a Linux host enables in bulk
  *   events.c     what happens, for clients that subscribed
  *   queries.c    calls that read, for which PF processes are asked for fresh figures
  *   registry.c   what exists: PFs, functions by PF, and their JSON

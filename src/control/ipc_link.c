@@ -170,7 +170,8 @@ static const char *message_take(struct ipc_link *link, const char *data, size_t 
 	if (header.magic != IPC_MAGIC || header.version != IPC_VERSION || header.length != len ||
 	    header.error > 0)
 		return "a message that makes no sense";
-	if ((header.type == IPC_EVENT || header.type == IPC_PF_EVENT) &&
+	if ((header.type == IPC_EVENT || header.type == IPC_PF_EVENT ||
+	     header.type == IPC_VF_WANTS) &&
 	    !(header.flags & IPC_REPLY))
 		return link->event(link, header.type, data + sizeof(header), len - sizeof(header));
 	if (!(header.flags & IPC_REPLY))

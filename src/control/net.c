@@ -79,6 +79,39 @@ int net_join(struct function *fn)
 	return names_add(&fn->pf->macs, &fn->by_mac, fn->mac);
 }
 
+/* No function has a name with a colon. */
+static int pf_seed_name(const struct pf *pf, uint8_t seed[SEED_SIZE], const char *what,
+			char name[IPC_NAME_MAX + 8], struct error *e)
+{
+	snprintf(name, IPC_NAME_MAX + 8, "%s:%s", pf->name, what);
+	return seed_read(pf->ctl->runtime_dir, seed, e);
+}
+
+int net_pf_address(struct pf *pf, struct error *e)
+{
+	char name[IPC_NAME_MAX + 8], text[MAC_TEXT];
+	uint8_t seed[SEED_SIZE];
+	int err;
+
+	if (params_text(&pf->params, PF_MAC))
+		return 0;
+	err = pf_seed_name(pf, seed, "pf", name, e);
+	if (err)
+		return err;
+	mac_make(seed, name, 0, text);
+	return params_set(&pf->params, PF_MAC, text) ? error_set(e, ENOMEM, "out of memory") : 0;
+}
+
+int net_vf_key(struct pf *pf, uint64_t *key, struct error *e)
+{
+	char name[IPC_NAME_MAX + 8];
+	uint8_t seed[SEED_SIZE];
+	int err = pf_seed_name(pf, seed, "vfs", name, e);
+
+	*key = names_hash(names_hash(NAMES_HASH, seed, SEED_SIZE), name, strlen(name));
+	return err;
+}
+
 int net_address(struct function *fn, struct error *e)
 {
 	const char *mac = params_text(&fn->params, FUNCTION_MAC);

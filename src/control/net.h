@@ -22,6 +22,12 @@ int net_address(struct function *fn, struct error *e);
 /* Notes the address that a function has on its PF's switch, if it has one. Returns 0 or -ENOMEM. */
 int net_join(struct function *fn);
 
+/* The same for the PF's own device. */
+int net_pf_address(struct pf *pf, struct error *e);
+
+/* What addresses of the PF's VFs are derived from, the same every time. */
+int net_vf_key(struct pf *pf, uint64_t *key, struct error *e);
+
 /*
  * Opens the TAP name, non-blocking and with offload headers. One that is not there is made and set
  * up (with that mtu, unless it is 0), and goes with its last descriptor; one that is there is left

@@ -12,11 +12,12 @@ enum param_kind {
 	PARAM_OBJECT, /* the name of a function or a PF */
 	PARAM_NUMBER, /* min..max */
 	PARAM_SIZE,   /* min..max, K, M and G are understood; a power of two */
-	PARAM_BYTES,  /* min..max, K, M and G are understood; or PARAM_BYTES_ALL */
+	PARAM_BYTES,  /* min..max, K, M and G are understood; min 0: or PARAM_BYTES_ALL */
 	PARAM_BOOL,
 	PARAM_MODE,    /* permission bits, octal */
 	PARAM_ACCOUNT, /* a user or group, by name or number; looked up when it is used */
 	PARAM_PATH,    /* absolute */
+	PARAM_PATTERN, /* the same, with %n in it for a number */
 	PARAM_TEXT,    /* at most max bytes of printable ASCII */
 	PARAM_MAC,     /* a unicast address, as in 52:54:00:12:34:56 */
 	PARAM_TAP,     /* tap:IFNAME, or one of the words in choices */

@@ -98,9 +98,12 @@ static int bytes_check(const struct param *key, const char *text, char *out, siz
 	uint64_t number = 0;
 	int err;
 
-	if (!strcmp(text, PARAM_BYTES_ALL))
+	if (!key->min && !strcmp(text, PARAM_BYTES_ALL))
 		return 0;
 	err = number_parse(key, text, &number, e);
+	if (err && key->min)
+		return error_params(e, "%s=%s: give a number of bytes (K, M, G), %llu or more",
+				    key->key, text, (unsigned long long)key->min);
 	if (err)
 		return error_params(e, "%s=%s: give a number of bytes (K, M, G), or %s", key->key,
 				    text, PARAM_BYTES_ALL);
@@ -109,6 +112,17 @@ static int bytes_check(const struct param *key, const char *text, char *out, siz
 	else
 		snprintf(out, len, "%s", PARAM_BYTES_ALL);
 	return 0;
+}
+
+/* At least one %n, and no other %. */
+static bool pattern_ok(const char *text)
+{
+	const char *percent = strchr(text, '%');
+	bool ok = percent;
+
+	for (; percent; percent = strchr(percent + 1, '%'))
+		ok &= percent[1] == 'n';
+	return ok;
 }
 
 int params_mac(const char *text, uint8_t mac[6])
@@ -211,6 +225,11 @@ int param_value(const struct param *key, const char *text, char *out, size_t len
 		if (n < 1 || n > 63)
 			return error_params(e, "%s=%s: give a name or a number", key->key, text);
 		return 0;
+	case PARAM_PATTERN:
+		if (!pattern_ok(text))
+			return error_params(e, "%s=%s: give a path with %%n for the VF's number",
+					    key->key, text);
+		/* fall through */
 	case PARAM_PATH:
 		if (text[0] != '/')
 			return error_params(e, "%s=%s: give an absolute path", key->key, text);

@@ -60,6 +60,12 @@ static const struct param pf_keys[PF_KEYS] = {
 	[PF_NAME] = KEY("name", OBJECT, .flags = PARAM_REQUIRED),
 	[PF_MAX_VFS] = KEY("max_vfs", NUMBER, .unset = "255", .min = 1, .max = 4094),
 	[PF_UPLINK] = KEY("uplink", TAP, .type = "net"),
+	/* Of the PF's own device, that a Linux host uses. Not given: made up, see net.h. */
+	[PF_MAC] = KEY("mac", MAC, .flags = PARAM_PLACE, .type = "net"),
+	[PF_IMAGE] = KEY("image", PATH, .type = "blk"),
+	/* Of VFs that such a host enables in bulk. */
+	[PF_VF_IMAGE] = KEY("vf_image", PATTERN, .type = "blk"),
+	[PF_VF_SIZE] = KEY("vf_size", BYTES, .type = "blk", .min = 4096, .max = INT64_MAX),
 };
 
 static const struct param export_keys[EXPORT_KEYS] = {

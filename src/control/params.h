@@ -52,6 +52,10 @@ enum pf_key {
 	PF_NAME,
 	PF_MAX_VFS,
 	PF_UPLINK,
+	PF_MAC,
+	PF_IMAGE,
+	PF_VF_IMAGE,
+	PF_VF_SIZE,
 	PF_KEYS,
 };
 

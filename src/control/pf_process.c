@@ -20,10 +20,14 @@
 #include "control/events.h"
 #include "control/export.h"
 #include "control/inventory.h"
+#include "control/functions.h"
+#include "control/image.h"
 #include "control/net.h"
+#include "control/operation.h"
 #include "control/pf_revive.h"
 #include "control/registry_file.h"
 #include "control/runtime.h"
+#include "control/vf_image.h"
 
 #define PF_BACKLOG        4
 #define PF_LISTEN_FD      3
@@ -94,6 +98,7 @@ static void pf_free(struct pf *pf)
 	loop_fd_del(pf->ctl->loop, &pf->exited);
 	fd_close(&pf->pidfd);
 	fd_close(&pf->uplink);
+	fd_close(&pf->image);
 	while (!list_empty(&pf->functions))
 		function_free(list_first(&pf->functions, struct function, node));
 	list_del(&pf->node);
@@ -305,6 +310,8 @@ static const char *link_event(struct ipc_link *link, uint16_t type, const void *
 	struct pf *pf = container_of(link, struct pf, link);
 	struct ipc_pf_info info;
 
+	if (type == IPC_VF_WANTS)
+		return vf_image_wanted(pf, body, len);
 	if (type == IPC_PF_EVENT) {
 		if (len != sizeof(info))
 			return "an event that makes no sense";
@@ -374,6 +381,7 @@ static struct pf *pf_new(struct control *ctl, const char *name, struct error *e)
 	snprintf(pf->name, sizeof(pf->name), "%s", name);
 	pf->pidfd = -1;
 	pf->uplink = -1;
+	pf->image = -1;
 	pf->exited.fd = -1;
 	list_init(&pf->functions);
 	ipc_link_init(&pf->link, ctl->loop);
@@ -443,18 +451,31 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 
 static int send_init(struct pf *pf, struct error *e)
 {
-	struct json_object *json = params_json(&pf->params);
+	const char *mac = params_text(&pf->params, PF_MAC);
 	struct ipc_pf_init init = { .total_vfs = (uint32_t)params_number(&pf->params, PF_MAX_VFS),
-				    .fds = pf->uplink >= 0 ? IPC_FD_UPLINK : 0 };
-	int err;
+				    .vf_size = params_number(&pf->params, PF_VF_SIZE) };
+	int fds[2], err;
+	size_t nfds = 0;
 
+	if (pf->image >= 0) {
+		init.fds |= IPC_FD_BACKEND;
+		fds[nfds++] = pf->image;
+	}
+	if (pf->uplink >= 0) {
+		init.fds |= IPC_FD_UPLINK;
+		fds[nfds++] = pf->uplink;
+	}
+	if (mac)
+		params_mac(mac, init.mac);
 	snprintf(init.name, sizeof(init.name), "%s", pf->name);
 	snprintf(init.type, sizeof(init.type), "%s", pf->type);
-	snprintf(init.spec, sizeof(init.spec), "%s",
-		 json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
-	json_object_put(json);
-	err = ipc_link_send(&pf->link, IPC_PF_INIT, &init, sizeof(init), &pf->uplink,
-			    pf->uplink >= 0 ? 1 : 0, IPC_DEADLINE_MS, init_done, pf);
+	err = strcmp(pf->type, "net") ? 0 : net_vf_key(pf, &init.vf_mac_key, e);
+	if (!err)
+		err = function_spec(&pf->params, init.spec, e);
+	if (err)
+		return err;
+	err = ipc_link_send(&pf->link, IPC_PF_INIT, &init, sizeof(init), fds, nfds, IPC_DEADLINE_MS,
+			    init_done, pf);
 	return err ? error_set(e, -err, "PF %s: %s", pf->name, strerror(-err)) : 0;
 }
 
@@ -482,6 +503,7 @@ int pf_launch(struct pf *pf, struct error *e)
 {
 	static const struct socket_access ours = { (uid_t)-1, (gid_t)-1, 0600 };
 	const char *uplink = params_text(&pf->params, PF_UPLINK);
+	const char *image = params_text(&pf->params, PF_IMAGE);
 	fd_auto int listen_fd = -1;
 	char binary[PATH_MAX];
 	int err;
@@ -489,6 +511,10 @@ int pf_launch(struct pf *pf, struct error *e)
 	err = binary_path(binary, sizeof(binary), e);
 	if (!err && uplink && pf->uplink < 0)
 		err = net_tap_open(params_tap(uplink), 0, &pf->uplink, e);
+	if (!err && image && pf->image < 0)
+		err = image_open(image, &(struct image_options){ 0 }, &pf->image, e);
+	if (!err && !strcmp(pf->type, "net"))
+		err = net_pf_address(pf, e);
 	if (!err)
 		err = socket_listen(pf->path, SOCK_SEQPACKET, PF_BACKLOG, &ours, &listen_fd, e);
 	if (err)
@@ -538,8 +564,10 @@ int pf_new_down(struct control *ctl, const struct params *params, struct pf **ou
 int pf_start(struct control *ctl, const struct params *params, struct pf **out, struct error *e)
 {
 	struct pf *pf = NULL;
-	int err = pf_new_of(ctl, params, &pf, e);
+	int err = vf_images_check(params, e);
 
+	if (!err)
+		err = pf_new_of(ctl, params, &pf, e);
 	if (err)
 		return err;
 	if (pf_launch(pf, e)) {

@@ -30,6 +30,7 @@ struct pf {
 	pid_t pid;
 	int pidfd;
 	int uplink; /* a duplicate of the process's TAP; or -1 */
+	int image;  /* the same of the image of its own device */
 	struct loop_fd exited;
 	struct ipc_link link;
 	struct loop_timer timer; /* PF_STOPPING: kill it; else: connect again */

@@ -15,11 +15,25 @@
 
 #include "base/fd.h"
 
+/* What file systems prefer, of an image that is not there yet. */
+#define IMAGE_BLOCK 4096
+
+static bool is_remote(int fd);
+
 static void blk_process(struct virtio_device *dev, struct virtq *vq)
 {
 	struct blk *blk = blk_of(dev);
 	struct virtq_chain chain;
 
+	if (blk->want && !blk->failed) {
+		/* A driver that only looks at its disk needs no image. */
+		if (blk->wanted || !virtio_device_pop(dev, vq, &chain))
+			return; /* blk_attach() has all queues looked at again */
+		virtio_device_put_back(dev, vq, &chain);
+		blk->wanted = true;
+		blk->want(blk->want_ctx);
+		return;
+	}
 	blk->size_checked = false;
 	while (virtio_device_pop(dev, vq, &chain)) {
 		blk_request_start(blk, vq, &chain);
@@ -78,8 +92,27 @@ static void blk_negotiated(struct virtio_device *dev)
 
 static void blk_reset(struct virtio_device *dev)
 {
-	blk_of(dev)->config.wce = 1;
-	blk_io_reset(blk_of(dev));
+	struct blk *blk = blk_of(dev);
+
+	blk->config.wce = 1;
+	if (blk->failed)
+		blk->wanted = false;
+	blk->failed = false;
+	blk_io_reset(blk);
+}
+
+void blk_attach(struct virtio_device *dev, int fd)
+{
+	struct blk *blk = blk_of(dev);
+
+	if (fd < 0) {
+		blk->failed = true;
+	} else {
+		blk->fd = fd;
+		blk->remote = is_remote(fd);
+		blk->want = NULL;
+	}
+	virtio_device_resume(dev);
 }
 
 int blk_resize(struct virtio_device *dev, uint64_t bytes)
@@ -236,8 +269,15 @@ int blk_create(const struct device_type *type, const struct device_params *p,
 	list_init(&blk->held);
 #endif
 	memcpy(blk->serial, serial, strnlen(serial, sizeof(blk->serial)));
-	if (blk->fd >= 0)
+	if (blk->fd >= 0) {
 		err = probe_image(blk, p, &block_size);
+	} else if (p->late_size) {
+		blk->want = p->want;
+		blk->want_ctx = p->want_ctx;
+		blk->regular = true;
+		blk->physical = IMAGE_BLOCK;
+		blk->capacity = p->late_size & ~(uint64_t)(block_size - 1);
+	}
 	if (!err) {
 		fill_config(blk, block_size, p->queues ? p->queues : type->queues,
 			    p->queue_size ? p->queue_size : type->queue_size);

@@ -60,6 +60,11 @@ struct blk {
 	uint32_t physical;     /* bytes; the image's preferred block */
 	uint64_t capacity;     /* bytes */
 	char serial[DEVICE_SERIAL_LEN];
+	/* an image that comes when it is wanted (devices.h) */
+	void (*want)(void *ctx); /* NULL: it came, or there is none */
+	void *want_ctx;
+	bool wanted;              /* it was asked for */
+	bool failed;              /* and could not be had */
 	unsigned int bounces;     /* in use */
 	struct list bounce_waits; /* struct blk_request */
 	struct list spare;        /* struct blk_request that ended, to be used again */

@@ -31,6 +31,13 @@ struct device_params {
 	uint64_t features;          /* of a PF: added to the type's */
 	bool packed;                /* offer packed virtqueues */
 	int backend; /* blk: the image; taken over on success. -1: none, every request fails */
+	/*
+	 * blk without a backend: there is an image of so many bytes to be had. The first request
+	 * has want() called, and it and the others wait for blk_attach(). 0: there is none.
+	 */
+	uint64_t late_size;
+	void (*want)(void *ctx);
+	void *want_ctx;
 	bool readonly;
 	bool direct;                        /* the image was opened with O_DIRECT */
 	char serial[DEVICE_SERIAL_LEN + 1]; /* empty: the name */
@@ -77,6 +84,12 @@ int device_setup(struct virtio_device *dev, const struct device_type *type,
  * -ENOSPC if the image is smaller than that, -EINVAL if the disk would shrink.
  */
 int blk_resize(struct virtio_device *dev, uint64_t bytes);
+
+/*
+ * The image that a blk device asked for (taken over), or a negative errno: its requests fail then,
+ * until the next reset.
+ */
+void blk_attach(struct virtio_device *dev, int fd);
 
 #ifdef RIDGE_FAULTS
 /* Keeps finished I/O back from the device until told otherwise. */

@@ -73,10 +73,12 @@ static int create_device(struct pf *pf, const struct pf_params *p)
 		.queue_size = PF_ADMIN_QUEUE_LEN,
 		.admin_queues = PF_ADMIN_QUEUES,
 		.features = 1ull << VIRTIO_FEATURE_SR_IOV | 1ull << VIRTIO_FEATURE_ADMIN_VQ,
-		.backend = -1,
+		.backend = p->backend,
+		.net_backend = p->net_backend,
 	};
 	int err;
 
+	memcpy(params.mac, p->mac, sizeof(params.mac));
 	err = p->type->create(p->type, &params, &pf->dev);
 	if (err)
 		return err;

@@ -39,6 +39,10 @@ struct pf_params {
 	uint32_t total_vfs; /* 1..PF_SLOTS_MAX */
 	struct loop *loop;
 	struct uring *uring;           /* for types that use files */
+	/* What the PF's own device is attached to; taken over on success. */
+	int backend;                     /* blk: its image; -1: none */
+	struct net_backend *net_backend; /* net: NULL: frames go nowhere */
+	uint8_t mac[6];                  /* net */
 	struct pci_upstream *upstream; /* the bus that PF and members appear on */
 	uint16_t rid;
 	/*

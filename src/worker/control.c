@@ -170,6 +170,46 @@ static void send_pf_event(struct control_conn *conn)
 	conn_send(conn, &message, sizeof(message), NULL, 0);
 }
 
+static void send_want(struct control_conn *conn, uint32_t slot)
+{
+	struct {
+		struct ipc_header header;
+		struct ipc_vf_wants wants;
+	} message = {
+		.header = { .magic = IPC_MAGIC,
+			    .version = IPC_VERSION,
+			    .type = IPC_VF_WANTS,
+			    .length = sizeof(message) },
+		.wants = { .slot = slot },
+	};
+
+	conn_send(conn, &message, sizeof(message), NULL, 0);
+}
+
+/* All that wait, to one that may not have heard of them. */
+static void send_wants(struct control_conn *conn)
+{
+	const struct export *ex = conn->control->worker->export;
+	uint32_t slot = 0;
+
+	while (ex && (slot = export_wanting(ex, slot)))
+		send_want(conn, slot);
+}
+
+void control_vf_wants(struct control *control, uint32_t slot)
+{
+	struct control_conn *conn;
+
+	if (!control)
+		return;
+	list_for_each (conn, &control->conns, node) {
+		if (list_empty(&conn->outgoing))
+			send_want(conn, slot);
+		else
+			conn->behind = true;
+	}
+}
+
 void control_pf_event(struct control *control)
 {
 	struct control_conn *conn;
@@ -203,6 +243,7 @@ static void catch_up(struct control_conn *conn)
 
 	conn->behind = false;
 	send_pf_event(conn);
+	send_wants(conn);
 	for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
 		send_event(conn, function_of_node(n), IPC_EVENT_CATCH_UP);
 }
@@ -303,6 +344,7 @@ static void handle_pf_init(struct worker *w, struct request *req)
 {
 	const struct ipc_pf_init *init = request_body(req);
 	struct control_conn *conn;
+	int backend, uplink;
 	int err;
 
 	if (w->root) {
@@ -310,8 +352,9 @@ static void handle_pf_init(struct worker *w, struct request *req)
 			       init->name);
 		return;
 	}
-	err = worker_pf_init(w, init, init->fds & IPC_FD_UPLINK ? request_take_fd(req) : -1,
-			     pf_ready);
+	backend = init->fds & IPC_FD_BACKEND ? request_take_fd(req) : -1;
+	uplink = init->fds & IPC_FD_UPLINK ? request_take_fd(req) : -1;
+	err = worker_pf_init(w, init, backend, uplink, pf_ready);
 	if (err) {
 		request_failed(
 			req, err, "pf add %s: %s", init->name,
@@ -382,6 +425,8 @@ static void handle_info(struct worker *w, struct request *req)
 static void handle_list(struct worker *w, struct request *req)
 {
 	const struct ipc_function_list *list = request_body(req);
+	struct control_conn *conn;
+	bool starts;
 
 	for (struct list *n = w->functions.next; n != &w->functions; n = n->next) {
 		struct ipc_function_info info;
@@ -393,7 +438,11 @@ static void handle_list(struct worker *w, struct request *req)
 			nfds = function_fds(function_of_node(n), fds);
 		reply(req, 0, IPC_MORE, &info, IPC_SPEC_BODY(&info), fds, nfds);
 	}
+	conn = req->conn;
+	starts = list->flags & IPC_LIST_FDS;
 	request_done(req, NULL, 0);
+	if (conn && starts) /* a ridged that has not heard of them */
+		send_wants(conn);
 }
 
 static void handle_shutdown(struct worker *w, struct request *req)
@@ -452,6 +501,7 @@ static const struct {
 	[IPC_FUNCTION_LIST] = { handle_list, sizeof(struct ipc_function_list), false },
 	[IPC_FUNCTION_SET] = { handle_set, sizeof(struct ipc_function_set), false, true },
 	[IPC_BATCH_COMMIT] = { handle_commit, sizeof(struct ipc_batch), false },
+	[IPC_VF_BACKEND] = { export_vf_backend, sizeof(struct ipc_vf_backend), false },
 	[IPC_PF_EXPORT] = { export_start, 0, false },
 	[IPC_PF_UNEXPORT] = { export_stop, sizeof(struct ipc_pf_unexport), false },
 	[IPC_SHUTDOWN] = { handle_shutdown, 0, true },

@@ -103,6 +103,29 @@ void export_vfs_stopped(struct export *ex)
 		loop_work_queue(ex->w->loop, &ex->step, ex->step.fn);
 }
 
+uint32_t export_wanting(const struct export *ex, uint32_t after)
+{
+	return ex->vfs ? vfs_wanting(ex->vfs, after) : 0;
+}
+
+void export_vf_backend(struct worker *w, struct request *req)
+{
+	const struct ipc_vf_backend *b = request_body(req);
+	int fd = b->fds & IPC_FD_BACKEND ? request_take_fd(req) : -1;
+
+	if (fd < 0)
+		log_err("%s: no image for VF %u: its requests fail until it is reset", w->name,
+			b->slot);
+	/* One that was disabled meanwhile does not want it any more. */
+	if (!w->export || !w->export->vfs ||
+	    !vfs_attach(w->export->vfs, b->slot,
+			fd >= 0    ? fd
+			: b->error ? b->error
+				   : -EIO))
+		fd_close(&fd);
+	request_done(req, NULL, 0);
+}
+
 /* --- from exported to local --- */
 
 static void export_free(struct export *ex)

@@ -48,5 +48,14 @@ int vfs_new(struct worker *w, struct vfs **vfs);
 /* All of them must be disabled, and have stopped. */
 void vfs_free(struct vfs *vfs);
 const struct counters *vfs_counters(const struct vfs *vfs);
+/* The VF that has waited for an image for longest after that one (0: of all), or 0. */
+uint32_t vfs_wanting(const struct vfs *vfs, uint32_t after);
+/* The image that a VF waits for (taken over), or a negative errno. False if it does not. */
+bool vfs_attach(struct vfs *vfs, uint32_t slot, int fd);
+
+/* IPC_VF_BACKEND */
+void export_vf_backend(struct worker *w, struct request *req);
+/* As vfs_wanting(). */
+uint32_t export_wanting(const struct export *ex, uint32_t after);
 
 #endif

@@ -56,8 +56,10 @@ enum ipc_type {
 	IPC_BATCH_COMMIT = 12,    /* struct ipc_batch -> nothing */
 	IPC_PF_EXPORT = 13,       /* nothing -> struct ipc_pf_info. Descriptors: IPC_FD_LISTEN */
 	IPC_PF_UNEXPORT = 14,     /* struct ipc_pf_unexport -> struct ipc_pf_info */
-	IPC_PF_EVENT = 15, /* struct ipc_pf_info, from ridge-pf: exported, peer_pid changed */
-	IPC_FAULT = 9,     /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
+	IPC_PF_EVENT = 15,   /* struct ipc_pf_info, from ridge-pf: exported, peer_pid changed */
+	IPC_VF_WANTS = 16,   /* struct ipc_vf_wants, from ridge-pf: an image, see there */
+	IPC_VF_BACKEND = 17, /* struct ipc_vf_backend -> nothing. Descriptors: as fds says */
+	IPC_FAULT = 9,       /* struct ipc_fault -> nothing; only in builds with -Dfaults=true */
 };
 
 /* Bytes of a body that ends with a spec. */
@@ -86,7 +88,11 @@ struct ipc_pf_init {
 	char name[IPC_NAME_MAX];
 	char type[IPC_WORD_MAX]; /* blk, net, rng */
 	uint32_t total_vfs;      /* 1..4094 */
-	uint32_t fds;            /* IPC_FD_UPLINK or nothing */
+	uint32_t fds;            /* IPC_FD_BACKEND (blk: its image), IPC_FD_UPLINK */
+	uint8_t mac[6];          /* net: of the PF's own device */
+	uint8_t reserved[2];
+	uint64_t vf_mac_key; /* net: what addresses of VFs that are enabled in bulk come from */
+	uint64_t vf_size;    /* blk: bytes of the images of such VFs; 0: they have none */
 	char spec[IPC_SPEC_MAX];
 };
 
@@ -103,6 +109,20 @@ struct ipc_pf_info {
 	int32_t peer_pid;           /* of the VMM that has the exported domain, or 0 */
 	struct counters counters;   /* of the PF's own device, its domain and VFs made in bulk */
 	char spec[IPC_SPEC_MAX];
+};
+
+/*
+ * A VF that a Linux host enabled in bulk got its first request, which waits for the VF's image:
+ * ridged answers with IPC_VF_BACKEND. Said again to each ridged that connects, as long as it waits.
+ */
+struct ipc_vf_wants {
+	uint32_t slot;
+};
+
+struct ipc_vf_backend {
+	uint32_t slot;
+	uint32_t fds;  /* IPC_FD_BACKEND, if there is no error */
+	int32_t error; /* 0, or a negative errno: it can't be had */
 };
 
 #define IPC_UNEXPORT_FORCE 0x1u

@@ -9,16 +9,21 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/names.h"
 #include "worker/export.h"
 
 struct vfs {
 	struct pf_maker maker;
 	struct worker *w;
 	struct counters counters; /* of all of them */
+	struct list wanting;      /* struct bulk_vf: those that wait for an image */
 };
 
 struct bulk_vf {
 	struct virtio_pci vf;
+	struct vfs *vfs;
+	uint32_t slot;
+	struct list want; /* in vfs->wanting; .next NULL before first use */
 	struct virtio_pci_state state;
 	uint64_t type_state[DEVICE_TYPE_STATE_LEN / sizeof(uint64_t)];
 };
@@ -26,15 +31,54 @@ struct bulk_vf {
 /* The same for a RID of this PF every time (IEEE 802, 8.2: local, no group). */
 static void make_mac(const struct worker *w, uint16_t rid, uint8_t mac[6])
 {
-	uint64_t hash = w->vf_mac_key;
+	/* And then the bits of the end to the front. */
+	uint64_t hash = names_hash(w->vf_mac_key, &rid, sizeof(rid));
 
-	/* FNV-1a, and then the bits of the end to the front. */
-	hash = (hash ^ (rid & 0xff)) * 0x100000001b3ull;
-	hash = (hash ^ (rid >> 8)) * 0x100000001b3ull;
 	hash ^= hash >> 29;
 	for (size_t i = 0; i < 6; i++)
 		mac[i] = (uint8_t)(hash >> (8 * i));
 	mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
+}
+
+static void want(void *ctx)
+{
+	struct bulk_vf *b = ctx;
+
+	list_add_tail(&b->vfs->wanting, &b->want);
+	control_vf_wants(b->vfs->w->control, b->slot);
+}
+
+static void unwant(struct bulk_vf *b)
+{
+	if (b->want.next)
+		list_del(&b->want);
+}
+
+uint32_t vfs_wanting(const struct vfs *vfs, uint32_t after)
+{
+	struct bulk_vf *b;
+	bool next = !after;
+
+	list_for_each (b, &vfs->wanting, want) {
+		if (next)
+			return b->slot;
+		next = b->slot == after;
+	}
+	return 0;
+}
+
+bool vfs_attach(struct vfs *vfs, uint32_t slot, int fd)
+{
+	struct bulk_vf *b;
+
+	list_for_each (b, &vfs->wanting, want) {
+		if (b->slot != slot)
+			continue;
+		unwant(b);
+		blk_attach(b->vf.dev, fd);
+		return true;
+	}
+	return false;
 }
 
 static struct virtio_device *make_device(struct vfs *vfs, struct bulk_vf *b, uint32_t slot)
@@ -49,9 +93,14 @@ static struct virtio_device *make_device(struct vfs *vfs, struct bulk_vf *b, uin
 		.state = &b->state.virtio,
 		.type_state = b->type_state,
 		.backend = -1,
+		.late_size = w->vf_size,
+		.want = want,
+		.want_ctx = b,
 	};
 	struct virtio_device *dev;
 
+	b->vfs = vfs;
+	b->slot = slot;
 	snprintf(name, sizeof(name), "%s:vf%u", w->name, slot);
 	make_mac(w, pf_vf_rid(w->pf, slot), params.mac);
 	if (w->net_switch && net_switch_port(w->net_switch, &params.net_backend))
@@ -84,6 +133,7 @@ static void drop(void *ctx, uint32_t slot, struct virtio_pci *vf)
 {
 	(void)ctx;
 	(void)slot;
+	unwant(container_of(vf, struct bulk_vf, vf));
 	virtio_pci_destroy(vf);
 	free(container_of(vf, struct bulk_vf, vf));
 }
@@ -107,6 +157,7 @@ int vfs_new(struct worker *w, struct vfs **out)
 	if (!vfs)
 		return -ENOMEM;
 	vfs->w = w;
+	list_init(&vfs->wanting);
 	vfs->maker = (struct pf_maker){
 		.make = make,
 		.drop = drop,

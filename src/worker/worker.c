@@ -47,7 +47,7 @@ static int make_switch(struct worker *w, int *uplink)
 	return err;
 }
 
-int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
+int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int backend, int uplink,
 		   void (*ready)(struct worker *w, int result))
 {
 	struct pf_params params = {
@@ -56,12 +56,18 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 		.total_vfs = init->total_vfs,
 		.loop = w->loop,
 		.rid = WORKER_PF_RID,
+		.backend = -1,
 	};
 	fd_auto int uplink_fd = uplink;
+	fd_auto int backend_fd = backend;
 	int err;
 
-	if (!params.type || (uplink >= 0 && strcmp(init->type, "net")))
+	if (!params.type || (uplink >= 0 && strcmp(init->type, "net")) ||
+	    (backend >= 0 && strcmp(init->type, "blk")))
 		return -EINVAL;
+	memcpy(params.mac, init->mac, sizeof(params.mac));
+	w->vf_mac_key = init->vf_mac_key;
+	w->vf_size = init->vf_size;
 	snprintf(w->name, sizeof(w->name), "%s", init->name);
 	snprintf(w->spec, sizeof(w->spec), "%s", init->spec);
 	w->total_vfs = init->total_vfs;
@@ -77,6 +83,8 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 	}
 	if (!strcmp(init->type, "net")) {
 		err = make_switch(w, &uplink_fd);
+		if (!err)
+			err = net_switch_port(w->net_switch, &params.net_backend);
 		if (err)
 			return err;
 	}
@@ -85,9 +93,11 @@ int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
 		return err;
 	params.uring = w->uring;
 	params.upstream = pci_root_upstream(w->root);
+	params.backend = backend_fd;
 	err = pf_new(&params, &w->pf);
 	if (err)
 		return err;
+	fd_take(&backend_fd);
 	err = pci_root_open(w->root, WORKER_PF_RID, &w->pf_access);
 	if (err)
 		return err;

@@ -58,6 +58,7 @@ struct worker {
 	struct owner *owner;           /* NULL while exported */
 	struct export *export;         /* NULL while local */
 	uint64_t vf_mac_key;           /* what MAC addresses of VFs are derived from */
+	uint64_t vf_size;              /* bytes of the images of VFs; 0: there are none */
 	uint32_t total_vfs;
 	struct list functions;                 /* struct function, in order of creation */
 	struct names names;                    /* of them */
@@ -78,8 +79,11 @@ const void *request_body(const struct request *req);
 int request_take_fd(struct request *req);
 
 /* worker.c */
-/* uplink: a TAP for the switch of a net PF, taken over; -1: none. */
-int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int uplink,
+/*
+ * backend: the image of a blk PF's own device; uplink: a TAP for the switch of a net PF. Both are
+ * taken over; -1: none.
+ */
+int worker_pf_init(struct worker *w, const struct ipc_pf_init *init, int backend, int uplink,
 		   void (*ready)(struct worker *w, int result));
 void worker_pf_info(const struct worker *w, struct ipc_pf_info *info);
 struct function *worker_find(struct worker *w, const char *name);
@@ -126,5 +130,7 @@ void control_free(struct control *control);
 void control_event(struct control *control, const struct function *fn);
 /* The same of the PF. control may be NULL. */
 void control_pf_event(struct control *control);
+/* A VF made in bulk wants its image. */
+void control_vf_wants(struct control *control, uint32_t slot);
 
 #endif

@@ -11,6 +11,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -19,6 +20,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(1, os.path.join(os.path.dirname(HERE), "e2e"))
 
 from ridge import Ridge, build_directory  # noqa: E402
+from domain import Exported  # noqa: E402
 from vfio_user import Client, Memory  # noqa: E402
 from virtio_guest import Legacy, Modern  # noqa: E402
 
@@ -165,6 +167,25 @@ def attach():
     yield make
     for guest in guests:
         guest.close()
+
+
+@pytest.fixture
+def export(ridge):
+    """export(type, ...) adds a PF, exports it, and after the test checks that it is local again."""
+    made = []
+
+    def make(kind, **keys):
+        name = f"pf-{len(made)}-{time.monotonic_ns()}"
+        ridge("pf", "add", name, f"type={kind}", *[f"{k}={v}" for k, v in keys.items()])
+        made.append(Exported(ridge, name, ridge("export", name)["socket"]))
+        return made[-1]
+
+    yield make
+    for exported in made:
+        exported.close()
+        if exported.clients:
+            exported.local()
+        ridge("pf", "remove", exported.name)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -11,7 +11,7 @@ import time
 
 import vfio_user
 import virtio_guest
-from vfio_user import BAR0, BAR2, BAR4, Client
+from vfio_user import BAR0, BAR2, BAR4, Client, Memory, wait_for
 
 # Where a firmware would put the BARs of the VMD.
 ECAM_AT, WINDOW_AT, LOW_AT = 0x1_0000_0000, 0x2_0000_0000, 0xE000_0000
@@ -171,3 +171,42 @@ class Modern(virtio_guest.Modern):
 
     def data(self, vector):
         return self.client.rid << 8 | vector
+
+
+class Exported:
+    """A PF of ours, and clients for it."""
+
+    def __init__(self, ridge, name, socket):
+        self.ridge, self.name, self.socket = ridge, name, socket
+        self.clients, self.memories = [], []
+
+    def attach(self, **options):
+        self.clients.append(Domain(self.socket, **options))
+        return self.clients[-1]
+
+    def memory(self, client, size=4 << 20):
+        """New memory of the guest; a client can have it once."""
+        self.memories.append(Memory(size))
+        self.memories[-1].share(client)
+        return self.memories[-1]
+
+    def memory_of(self, client):
+        """The guest's memory, for all of its functions."""
+        if getattr(client, "memory", None) is None:
+            client.memory = self.memory(client, 16 << 20)
+        return client.memory
+
+    def info(self):
+        (info,) = [pf for pf in self.ridge("pf", "list") if pf["name"] == self.name]
+        return info
+
+    def local(self):
+        """Waits until it is local; what pf list says then."""
+        assert wait_for(lambda: not self.info()["exported"], 10)
+        return self.info()
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+        for memory in self.memories:
+            memory.close()

@@ -10,62 +10,11 @@ import domain
 from domain import (BAR0, BAR2, BAR4, CTRL, LOW_AT, MESSAGES_AT, MSE, NUM, OFFSET, PF, SRIOV, STRIDE,
                     TOTAL, VF1, VFE, WINDOW_AT, Domain, Function, Modern)
 from ridge import RidgeError
-from vfio_user import (CONFIG, DATA_NONE, MASK, PAGE, TRIGGER, UNMASK, Memory, refused, wait_for)
+from vfio_user import (CONFIG, DATA_NONE, MASK, PAGE, TRIGGER, UNMASK, refused)
 from virtio_guest import VERSION_1, rng_read
 
 ONES = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
 MIB = 1 << 20
-
-
-class Exported:
-    """A PF of ours, and clients for it."""
-
-    def __init__(self, ridge, name, socket):
-        self.ridge, self.name, self.socket = ridge, name, socket
-        self.clients, self.memories = [], []
-
-    def attach(self, **options):
-        self.clients.append(Domain(self.socket, **options))
-        return self.clients[-1]
-
-    def memory(self, client, size=4 * MIB):
-        self.memories.append(Memory(size))
-        self.memories[-1].share(client)
-        return self.memories[-1]
-
-    def info(self):
-        (info,) = [pf for pf in self.ridge("pf", "list") if pf["name"] == self.name]
-        return info
-
-    def local(self):
-        """Waits until it is local; what pf list says then."""
-        assert wait_for(lambda: not self.info()["exported"], 10)
-        return self.info()
-
-    def close(self):
-        for client in self.clients:
-            client.close()
-        for memory in self.memories:
-            memory.close()
-
-
-@pytest.fixture
-def export(ridge):
-    """export(type, ...) adds a PF, exports it, and after the test checks that it is local again."""
-    made = []
-
-    def make(kind, **keys):
-        name = f"pf-{len(made)}-{time.monotonic_ns()}"
-        ridge("pf", "add", name, f"type={kind}", *[f"{k}={v}" for k, v in keys.items()])
-        made.append(Exported(ridge, name, ridge("export", name)["socket"]))
-        return made[-1]
-
-    yield make
-    for exported in made:
-        exported.close()
-        if exported.clients:
-            exported.local()
-        ridge("pf", "remove", exported.name)
 
 
 @pytest.fixture

@@ -289,6 +289,7 @@ static void test_pf_params_are_checked(void **state)
 {
 	struct fixture *f = *state;
 	struct pf_params p = {
+		.backend = -1,
 		.name = "x",
 		.type = f->m->type,
 		.loop = f->m->loop,
