@@ -328,7 +328,8 @@ void virtio_device_config_read(struct virtio_device *dev, uint32_t offset, void 
 	memset(data, 0xff, len);
 	if (offset < dev->config_len)
 		n = len < dev->config_len - offset ? len : dev->config_len - offset;
-	memcpy(data, dev->config + (n ? offset : 0), n);
+	if (n)
+		memcpy(data, dev->config + offset, n);
 }
 
 void virtio_device_config_write(struct virtio_device *dev, uint32_t offset, const void *data,
