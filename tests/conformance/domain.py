@@ -31,6 +31,10 @@ class Domain(Client):
         self.messages = []  # (address, data) of each
         self.next_bar = WINDOW_AT
         super().__init__(path, **options)
+        self.place()
+
+    def place(self):
+        """Gives the VMD its BARs, as a firmware does after each reset."""
         for region, address in ((BAR0, ECAM_AT), (BAR2, WINDOW_AT), (BAR4, LOW_AT)):
             self.config_write(0x10 + 4 * region, 4, address & 0xFFFFFFFF)
             self.config_write(0x14 + 4 * region, 4, address >> 32)

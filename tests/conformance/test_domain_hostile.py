@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a host should not do with an exported PF, or not at that time. No DMA, no message is late."""
+
+import os
+import random
+import struct
+import time
+
+import pytest
+
+from domain import CTRL, MESSAGES_AT, NUM, PF, SRIOV, VF1, VFE, Domain, Function, Modern
+from vfio_user import BAR0, NO_REPLY, REGION_READ, REGION_WRITE, wait_for
+from virtio_guest import VERSION_1, Blk, rng_read
+
+MIB = 1 << 20
+FLUSH = 1 << 9
+
+
+class Slow:
+    """A blk VF in slot 1 whose backend can hang, on an exported PF with 4 VFs; and its host."""
+
+    def __init__(self, export, work):
+        self.exported = export("blk", max_vfs=4)
+        self.ridge = self.exported.ridge
+        self.image = os.path.join(work, "slow.img")
+        with open(self.image, "wb") as file:
+            file.write(os.urandom(MIB))
+        self.name = f"slow-{self.exported.name}"
+        self.ridge("create", "blk", self.name, f"pf={self.exported.name}", "slot=1", "driver=none",
+                   f"image={self.image}")
+        self.d = self.exported.attach()
+        bars = self.d.place_vf_bars()
+        self.pf = Function(self.d, PF)
+        self.pf.config_write(4, 2, 0x6)
+        self.d.set_vfs(4)
+        self.vf = Function(self.d, VF1, bars)
+        self.memory = self.exported.memory_of(self.d)
+        self.driver = Modern(self.vf, self.memory)
+        self.driver.enable_msix(2)
+        self.driver.start(VERSION_1 | FLUSH, vectors=[1])
+        self.disk = Blk(self.driver)
+
+    def hang(self, on):
+        self.ridge("debug", "fault", self.name, "backend-hang", str(int(on)))
+
+    def submit(self, count=8):
+        """Reads that do not end while the backend hangs."""
+        self.hang(True)
+        for sector in range(count):
+            self.driver.queues[0].add(self.disk.prepare(Blk.IN, 8 * sector, length=4096)[0])
+        self.driver.kick()
+        self.d.drain()
+
+    def poison(self):
+        self.memory.map[:] = b"\xa5" * self.memory.size
+
+    def poisoned(self):
+        return self.memory.map[:] == b"\xa5" * self.memory.size
+
+    def close(self):
+        self.hang(False)
+        self.d.close()
+        self.exported.local()
+        self.ridge("destroy", self.name)
+
+
+@pytest.fixture
+def slow(export, work):
+    made = Slow(export, work)
+    yield made
+    made.close()
+
+
+def silent(d, seconds):
+    """Whether the server says nothing."""
+    d.sock.settimeout(seconds)
+    try:
+        d.sock.recv(1)
+    except TimeoutError:
+        return True
+    finally:
+        d.sock.settimeout(5)
+    return False
+
+
+def post_config(d, rid, offset, value):
+    d.send(REGION_WRITE, struct.pack("<QIIH", rid << 12 | offset, BAR0, 2, value), flags=NO_REPLY)
+
+
+def test_vfs_are_gone_when_their_io_has_ended(slow):
+    d = slow.d
+    slow.submit()
+    post_config(d, PF, SRIOV + CTRL, 0)
+    ident = d.send(REGION_READ, struct.pack("<QII", 0, BAR0, 4))
+    assert silent(d, 0.5)  # the host does not know yet that the VFs are gone
+    slow.hang(False)
+    assert d.reply_to(ident, REGION_READ).payload[16:] == b"\xf4\x1a\x42\x10"
+    slow.poison()
+    d.drain()
+    assert slow.vf.config_read(0x2C, 4) == 0xFFFFFFFF
+    d.set_vfs(4)
+    assert slow.vf.config_read(0x2C, 4) == 0x00421AF4
+    time.sleep(0.1)
+    assert slow.poisoned() and d.drain() == []
+
+
+def test_io_that_does_not_end_ends_the_connection(slow):
+    d = slow.d
+    slow.submit()
+    post_config(d, PF, SRIOV + CTRL, 0)
+    assert d.closed(10)
+    info = slow.exported.info()  # it drains: still nobody else's
+    assert info["exported"] and info["peer_pid"] is None
+    slow.hang(False)
+    assert slow.exported.local()
+
+
+def test_a_function_level_reset_during_io(slow):
+    d = slow.d
+    slow.submit()
+    slow.vf.flr()
+    assert slow.vf.config_read(4, 4) == 0xFFFFFFFF  # PCIe 6.6.2: the host waits for this to end
+    assert slow.vf.read(2, 0x12, 2) == b"\xff\xff"
+    slow.vf.config_write(4, 2, 0x6)
+    assert slow.pf.config_read(0, 4) == 0x10421AF4  # others go on
+    slow.hang(False)
+    assert slow.vf.answers()
+    slow.poison()
+    assert slow.vf.config_read(4, 2) == 0
+    time.sleep(0.1)
+    assert slow.poisoned() and d.drain() == []
+
+
+def test_the_pf_is_reset_while_a_vf_has_io(slow):
+    d = slow.d
+    slow.submit()
+    at = slow.pf.cap(0x10) + 8
+    post_config(d, PF, at, 0x8000)
+    ident = d.send(REGION_READ, struct.pack("<QII", 0, BAR0, 4))
+    assert silent(d, 0.3)
+    slow.hang(False)
+    d.reply_to(ident, REGION_READ)
+    slow.poison()
+    assert slow.pf.answers()
+    assert slow.pf.config_read(SRIOV + CTRL, 2) == 0 and slow.pf.config_read(SRIOV + NUM, 2) == 0
+    assert slow.vf.config_read(0x2C, 4) == 0xFFFFFFFF
+    time.sleep(0.1)
+    assert slow.poisoned() and d.drain() == []
+
+
+def test_memory_is_unmapped_during_io(slow):
+    d = slow.d
+    slow.submit()
+    ident = d.send(3, struct.pack("<IIQQ", 24, 0, slow.memory.iova, slow.memory.size))
+    assert silent(d, 0.3)
+    slow.hang(False)
+    d.reply_to(ident, 3)
+    slow.poison()
+    for _ in range(5):
+        slow.driver.kick()
+    time.sleep(0.1)
+    assert slow.poisoned()
+
+
+def test_the_vmm_is_gone_during_io(slow):
+    slow.submit()
+    slow.d.close()
+    assert wait_for(lambda: slow.exported.info()["peer_pid"] is None)
+    assert slow.exported.info()["exported"]
+    slow.hang(False)
+    slow.exported.local()
+    slow.poison()
+    time.sleep(0.1)
+    assert slow.poisoned()
+    # Another host gets everything as new.
+    slow.ridge("export", slow.exported.name)
+    slow.d = Domain(slow.exported.socket)
+    assert slow.d.ecam_read(PF, SRIOV + CTRL, 2) == 0
+
+
+def test_vfs_are_enabled_and_disabled_under_load(export):
+    exported = export("rng", max_vfs=16)
+    d = exported.attach()
+    bars = d.place_vf_bars()
+    memory = exported.memory_of(d)
+    for turn in range(30):
+        count = 1 + turn % 16
+        d.set_vfs(count)
+        for n in range(0, count, 3):
+            driver = Modern(Function(d, VF1 + n, bars), memory)
+            driver.start(VERSION_1)
+            area = memory.alloc(16 * 512)
+            for i in range(16):
+                driver.queues[0].add([(area + 512 * i, 512, True)])
+            driver.kick()
+        d.set_vfs(0)
+        held = memory.map[:]
+        d.drain()
+        assert memory.map[:] == held
+        memory.used = 0
+
+
+def test_bars_are_moved_under_load(export):
+    exported = export("rng", max_vfs=2)
+    d = exported.attach()
+    bars = d.place_vf_bars()
+    d.set_vfs(2)
+    driver = Modern(Function(d, VF1, bars), exported.memory_of(d))
+    driver.start(VERSION_1)
+    area = driver.memory.alloc(4096)
+    for turn in range(50):
+        head = driver.queues[0].add([(area, 4096, True)])
+        driver.kick()
+        address = d.allocate(bars[2][1] * 2, bars[2][1])
+        at = SRIOV + 0x24 + 4 * 2
+        d.ecam_write(PF, at, 4, address & 0xFFFFFFFF)
+        assert driver.client.read(2, 0x12, 2) == b"\xff\xff"  # where it was
+        driver.client.bars[2] = address
+        assert driver.client.read(2, 0x12, 2) == b"\x01\x00"
+        assert driver.queues[0].wait()[0] == head
+    assert any(rng_read(driver, 64))
+
+
+def test_admin_queues_are_full_when_the_pf_is_reset(export):
+    """By status, and by FLR; what was in the queues is not touched afterwards."""
+    exported = export("rng", max_vfs=2)
+    d = exported.attach()
+    memory = exported.memory_of(d)
+    for flr in (False, True):
+        pf = Function(d, PF)
+        driver = Modern(pf, memory)
+        driver.start(VERSION_1 | 1 << 37 | 1 << 41, queues=3)
+        for index in (1, 2):
+            for _ in range(100):
+                command = memory.alloc(32)
+                memory.write(command, struct.pack("<HH12xQ", 0, 1, 0))  # LIST_QUERY
+                driver.queues[index].add([(command, 24, False), (memory.alloc(16), 16, True)])
+            driver.notify(index)
+        if flr:
+            pf.flr()
+            assert pf.answers()
+        else:
+            driver.reset()
+        held = memory.map[:]
+        for _ in range(10):
+            d.drain()
+        assert memory.map[:] == held
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_host_that_writes_anything_anywhere(export, seed):
+    """Nothing breaks: after a reset of the VMD everything is as it was."""
+    chance = random.Random(seed)
+    exported = export("rng", max_vfs=300)
+    exported.ridge("create", "rng", f"any-{seed}", f"pf={exported.name}", "driver=none")
+    d = exported.attach()
+    bars = d.place_vf_bars()
+    memory = exported.memory_of(d)
+    d.set_vfs(300)
+    functions = [Function(d, rid, bars if rid >= VF1 else None)
+                 for rid in (PF, 8, VF1, VF1 + 1, VF1 + 299)]
+    for function in functions:
+        driver = Modern(function, memory)
+        driver.enable_msix(1)
+        driver.start(VERSION_1)
+    for _ in range(1500):
+        function = chance.choice(functions)
+        value = chance.choice([0, 0xFFFFFFFF, chance.getrandbits(32), memory.iova, MESSAGES_AT])
+        size = chance.choice([1, 2, 4])
+        data = (value & ((1 << (8 * size)) - 1)).to_bytes(size, "little")
+        what = chance.random()
+        if what < 0.4:
+            offset = chance.choice([4, 0x10, 0x18, 0x20, chance.randrange(0x100),
+                                    SRIOV + chance.randrange(0x40), chance.randrange(0x1000)])
+            d.write(BAR0, function.rid << 12 | (offset & 0xFFF & -size), data, posted=True)
+        elif what < 0.5:
+            d.set_vfs(chance.choice([0, 1, 2, 300, 301, 0xFFFF]))
+        elif what < 0.9:
+            bar = chance.choice([2, 4])
+            function.write(bar, chance.randrange(0x4000) & -size, data, posted=True)
+        else:
+            size = chance.choice([1, 2, 3, 4, 8, 16, 255])
+            d.read(chance.choice([0, 2, 4]), chance.randrange(MIB - 256), size)
+        d.messages.clear()
+    d.reset()
+    d.place()
+    assert d.ecam_read(PF, 0, 4) == d.ecam_read(8, 0, 4) == 0x10441AF4
+    assert not d.ecam_read(PF, SRIOV + CTRL, 2) & VFE
+    bars = d.place_vf_bars()
+    d.set_vfs(300)
+    memory.used = 0
+    for function in (Function(d, PF), Function(d, 8), Function(d, VF1 + 299, bars)):
+        driver = Modern(function, memory)
+        driver.start(VERSION_1)
+        assert any(rng_read(driver, 64))
+    exported.ridge("destroy", f"any-{seed}", "--force")
+
+
+def test_a_host_that_does_not_read_its_messages(export):
+    """They are kept as pending bits, and come when it reads."""
+    exported = export("rng", max_vfs=1)
+    d = exported.attach()
+    bars = d.place_vf_bars()
+    d.set_vfs(1)
+    driver = Modern(Function(d, VF1, bars), exported.memory_of(d))
+    driver.enable_msix(2)
+    driver.start(VERSION_1, vectors=[1])
+    area = driver.memory.alloc(64)
+    for _ in range(3000):
+        head = driver.queues[0].add([(area, 1, True)])
+        d.sock.settimeout(0.5)
+        try:
+            driver.notify(0)
+        except TimeoutError:
+            break
+        if (element := wait_for(driver.queues[0].pop, 0.5)) is None:
+            break  # nothing more is taken from a client that takes nothing
+        assert element[0] == head
+    d.sock.settimeout(5)
+    messages = d.drain()
+    assert messages and set(messages) == {(MESSAGES_AT, VF1 << 8 | 1)}
+    while wait_for(driver.queues[0].pop, 0.2):
+        d.drain()
+    assert any(rng_read(driver, 16))
+    assert d.wait_message() == (MESSAGES_AT, VF1 << 8 | 1)
