@@ -316,6 +316,7 @@ struct json_object *pf_stats_json(const struct pf *pf)
 	object_add(o, "type", string_or_null(pf->type));
 	object_add(o, "state", json_object_new_string(pf_state(pf)));
 	object_add(o, "admin_commands", commands_json(pf));
+	object_add(o, "counters", counters_json(&pf->counters));
 	return o;
 }
 
