@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-from helpers import guest_sha256, sha256
+from helpers import guest_sha256, hwrngs, random_bytes, sha256
 from ridge import alive
 from vfio_user import wait_for
 
@@ -23,13 +23,13 @@ VF_SIZE = 2 * MIB
 class Host:
     """An exported PF, and the guest that has it."""
 
-    def __init__(self, ridge, new_guest, name, kind, **keys):
+    def __init__(self, ridge, new_guest, name, kind, kernel="built", **keys):
         self.ridge, self.name = ridge, name
         ridge("pf", "add", name, f"type={kind}", *[f"{k}={v}" for k, v in keys.items()])
         socket = ridge("export", name)["socket"]
         self.guest = new_guest([{"driver": "vfio-user-pci",
                                  "socket": {"path": socket, "type": "unix"}}],
-                               kernel="built", memory="512M", name=name)
+                               kernel=kernel, memory="512M", name=name)
         self.guest.boot()
         self.sh = self.guest.sh
 
@@ -217,3 +217,20 @@ def test_the_vmm_is_killed(ridge, new_guest):
     assert made["rid"] == "01:00.0" and made["state"] == "idle"
     ridge("destroy", "after-kill")
     ridge("pf", "remove", "hkill")
+
+
+def test_debians_own_kernel(ridge, new_guest):
+    """Unmodified, with vmd as a module."""
+    host = Host(ridge, new_guest, "hstock", "rng", kernel=True, max_vfs=8)
+    host.sh("insmod /modules/vmd.ko")
+    assert os.path.basename(host.sh(f"readlink {SYSFS}/driver").strip()) == "virtio-pci"
+    features = host.sh(f"cat {SYSFS}/virtio*/features").strip()
+    assert features[37] == features[41] == "1"  # SR_IOV, ADMIN_VQ
+    host.vfs(4)
+    assert len(host.functions()) == 4
+    rngs = hwrngs(host.guest)
+    assert len(rngs) == 5
+    assert len({bytes(random_bytes(host.guest, rng, 64)) for rng in rngs}) == 5
+    host.vfs(0)
+    assert host.functions() == [] and len(hwrngs(host.guest)) == 1
+    host.end()
