@@ -19,20 +19,36 @@ static void set_field(struct pf *pf, uint16_t reg, uint32_t value, uint32_t writ
 	memcpy(&pf->vp.fn.writable[SRIOV_AT + reg], &writable, len);
 }
 
+static uint16_t vf_bar_at(uint8_t bar)
+{
+	return (uint16_t)(SRIOV_AT + PCI_SRIOV_BAR + 4 * bar);
+}
+
 static void set_vf_bar(struct pf *pf, uint8_t bar, uint64_t size)
 {
-	uint16_t reg = (uint16_t)(PCI_SRIOV_BAR + 4 * bar);
-	uint64_t mask = ~(size - 1);
+	uint64_t mask = htole64(~(size - 1)), value, flags;
+	uint16_t at = vf_bar_at(bar);
 
-	set_field(pf, reg, PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
-		  (uint32_t)mask, 4);
-	set_field(pf, (uint16_t)(reg + 4), 0, (uint32_t)(mask >> 32), 4);
+	flags = htole64(PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
+	memcpy(&value, &pf->vp.fn.state->config[at], sizeof(value));
+	value = (value & mask) | flags;
+	memcpy(&pf->vp.fn.state->config[at], &value, sizeof(value));
+	memcpy(&pf->vp.fn.writable[at], &mask, sizeof(mask));
+}
+
+/* A VF's BAR takes a system page at least, so that each VF has pages of its own (9.3.3.13). */
+static void set_vf_bars(struct pf *pf)
+{
+	uint32_t pages = pci_config_get32(&pf->vp.fn, SRIOV_AT + PCI_SRIOV_SYS_PGSIZE);
+	uint64_t page = 4096ull << (pages ? __builtin_ctz(pages) : 0);
+	uint64_t msix = pci_msix_bar_size((uint16_t)(pf->type->queues_max + 1));
+
+	set_vf_bar(pf, VIRTIO_PCI_BAR, page > VIRTIO_PCI_BAR_SIZE ? page : VIRTIO_PCI_BAR_SIZE);
+	set_vf_bar(pf, VIRTIO_PCI_MSIX_BAR, page > msix ? page : msix);
 }
 
 void pf_sriov_init(struct pf *pf)
 {
-	uint16_t vectors = (uint16_t)(pf->type->queues_max + 1);
-
 	set_field(pf, 0, PCI_EXT_CAP_ID_SRIOV | 1u << 16, 0, 4);
 	set_field(pf, PCI_SRIOV_CTRL, 0,
 		  PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE | PCI_SRIOV_CTRL_ARI, 2);
@@ -45,8 +61,7 @@ void pf_sriov_init(struct pf *pf)
 	set_field(pf, PCI_SRIOV_SUP_PGSIZE, PAGE_SIZES, 0, 4);
 	set_field(pf, PCI_SRIOV_SYS_PGSIZE, 1, PAGE_SIZES, 4);
 	/* VF BAR 0 stays hardwired to zero: legacy notifications go elsewhere (2.12.1.1.6). */
-	set_vf_bar(pf, VIRTIO_PCI_BAR, VIRTIO_PCI_BAR_SIZE);
-	set_vf_bar(pf, VIRTIO_PCI_MSIX_BAR, pci_msix_bar_size(vectors));
+	set_vf_bars(pf);
 }
 
 uint16_t pf_sriov_numvfs(const struct pf *pf)
@@ -63,6 +78,7 @@ void pf_sriov_written(struct pf *pf)
 {
 	uint16_t now = pf_sriov_numvfs(pf), was = pf->numvfs_enabled;
 
+	set_vf_bars(pf);
 	/* NumVFs is not to be changed while VF Enable is set (PCIe 9.3.3.5); the new one is used.
 	 */
 	pf->numvfs_enabled = now;

@@ -2,6 +2,7 @@
 """A PF that is exported: the VMD and the functions behind it, driven without a Linux."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from domain import (BAR0, BAR2, BAR4, CTRL, LOW_AT, MESSAGES_AT, OFFSET, PF, SRIOV, STRIDE,
                     TOTAL, VF1, VFE, WINDOW_AT, Function, Modern)
 from ridge import RidgeError
-from vfio_user import (CONFIG, DATA_NONE, MASK, PAGE, TRIGGER, UNMASK, refused)
+from vfio_user import (CONFIG, DATA_NONE, MASK, PAGE, TRIGGER, UNMASK, refused, wait_for)
 from virtio_guest import VERSION_1, rng_read
 
 ONES = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
@@ -137,6 +138,23 @@ def test_vfs_are_there_while_they_are_enabled(rng):
     assert vfs[3].config_read(0x2C, 4) == 0x00441AF4
 
 
+def test_vfs_have_system_pages_of_their_own(rng):
+    """PCIe 9.3.3.13: a VF BAR takes a page at least, whatever the host's page is."""
+    _, d = rng
+    assert d.ecam_read(PF, SRIOV + 0x1C, 4) == 0x553
+    d.ecam_write(PF, SRIOV + 0x20, 4, 1 << 4)  # 64 KiB
+    bars = d.place_vf_bars()
+    assert {each for _, each in bars.values()} == {65536}
+    d.set_vfs(4)
+    for n in range(4):
+        vf = Function(d, VF1 + n, bars)
+        assert vf.read(2, 0x12, 2) == b"\x01\x00"
+        assert vf.read(2, 0x4012, 2) == b"\xff\xff"
+    Function(d, PF).flr()
+    assert d.ecam_read(PF, SRIOV + 0x20, 4) == 1
+    assert d.place_vf_bars()[2][1] == 0x4000
+
+
 def start_rng(exported, d, function):
     memory = exported.memory(d)
     driver = Modern(function, memory)
@@ -250,6 +268,21 @@ def test_the_pf_is_local_again_when_the_vmm_is_gone(rng):
     d.close()
     exported.local()
     exported.ridge("destroy", "after")
+
+
+def test_a_pf_process_that_dies_comes_back_local(rng):
+    exported, d = rng
+    exported.ridge("create", "rng", "dynamic", f"pf={exported.name}", "driver=none")
+    os.kill(exported.info()["pid"], signal.SIGKILL)
+    assert d.closed()
+    assert wait_for(lambda: exported.info()["state"] == "ready" and not exported.info()["exported"],
+                    20)
+    assert not os.path.exists(exported.socket)
+    # A function that was dynamic has a slot there.
+    assert exported.ridge("show", "dynamic")["rid"] == "01:00.0"
+    exported.ridge("destroy", "dynamic")
+    exported.ridge("export", exported.name)
+    assert exported.attach().ecam_read(PF, 0, 4) == 0x10441AF4
 
 
 def test_unexport(rng):
