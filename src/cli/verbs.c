@@ -279,17 +279,50 @@ static int run_unexport(const struct command *cmd, struct failure *f)
 	return 0;
 }
 
+/* The function, or the PF, that a socket is asked for. */
+static int show_any(const struct command *cmd, const char *name, struct json_object **result,
+		    struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *pfs = NULL;
+	struct failure none = { 0 };
+
+	add_string(params, "name", name);
+	if (!client_call(cmd->runtime_dir, "function.show", params, result, f))
+		return 0;
+	if (strcmp(f->symbol, "ENOENT") != 0 ||
+	    client_call(cmd->runtime_dir, "pf.list", NULL, &pfs, &none)) {
+		json_object_put(none.data);
+		return -1;
+	}
+	for (size_t i = 0; i < json_object_array_length(pfs) && !*result; i++) {
+		struct json_object *pf = json_object_array_get_idx(pfs, i);
+
+		if (!strcmp(member(pf, "name"), name))
+			*result = json_object_get(pf);
+	}
+	json_object_put(pfs);
+	if (!*result)
+		return -1;
+	json_object_put(f->data);
+	*f = none;
+	return 0;
+}
+
 /* Without spaces, so that the shell makes two words of it and no more. */
 static int run_qemu_args(const struct command *cmd, struct failure *f)
 {
 	struct json_object *result = NULL, *device, *socket, *args;
-	struct json_object *params = json_object_new_object();
 	const char *path, *text;
 
-	add_string(params, "name", cmd->argv[0]);
-	if (client_call(cmd->runtime_dir, "function.show", params, &result, f))
+	if (show_any(cmd, cmd->argv[0], &result, f))
 		return -1;
 	path = member(result, "socket");
+	if (!path && !member(result, "driver")) {
+		failure_set(f, EINVAL, "qemu-args %s: the PF is local; export it first",
+			    cmd->argv[0]);
+		json_object_put(result);
+		return -1;
+	}
 	if (!path) {
 		failure_set(
 			f, EINVAL,
@@ -463,7 +496,7 @@ const struct verb verb_table[] = {
 	{ "unexport", "PF [ --force ]", "end the export of a PF",
 	  "  --force    although a VMM is connected; its guest loses the devices\n", 1, 1, true,
 	  false, run_unexport },
-	{ "qemu-args", "NAME", "print the QEMU arguments that plug a function in",
+	{ "qemu-args", "NAME", "print the QEMU arguments that plug a function or exported PF in",
 	  "As in: qemu-system-x86_64 ... $(ridge qemu-args disk0)\n", 1, 1, false, false,
 	  run_qemu_args },
 	{ "host adopt", "RID ... DRIVER [ --force ]",

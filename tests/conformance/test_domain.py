@@ -285,6 +285,17 @@ def test_a_pf_process_that_dies_comes_back_local(rng):
     assert exported.attach().ecam_read(PF, 0, 4) == 0x10441AF4
 
 
+def test_qemu_args_of_a_pf(rng):
+    exported, _ = rng
+    assert exported.ridge.device(exported.name) == {
+        "driver": "vfio-user-pci", "socket": {"path": exported.socket, "type": "unix"}}
+    exported.ridge("unexport", exported.name, "--force")
+    with pytest.raises(RidgeError, match="the PF is local; export it first"):
+        exported.ridge("qemu-args", exported.name)
+    with pytest.raises(RidgeError, match="there is no such function"):
+        exported.ridge("qemu-args", "nobody")
+
+
 def test_unexport(rng):
     exported, d = rng
     with pytest.raises(RidgeError, match="a VMM .* is using it"):
