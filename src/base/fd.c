@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/closer.h"
+
 union fd_control {
 	struct cmsghdr align;
 	char buf[CMSG_SPACE(sizeof(int) * FD_PASS_MAX)];
@@ -86,13 +88,13 @@ ssize_t fd_recv(int sock, void *data, size_t len, int *fds, size_t *nfds, int fl
 			if (got < max) {
 				fds[got++] = fd;
 			} else {
-				close(fd);
+				closer_close_all(&fd, 1);
 				msg.msg_flags |= MSG_CTRUNC;
 			}
 		}
 	}
 	if (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) {
-		fd_close_all(fds, got);
+		closer_close_all(fds, got);
 		return -EMSGSIZE;
 	}
 	*nfds = got;

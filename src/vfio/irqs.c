@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/closer.h"
 #include "base/fd.h"
 #include "vfio/internal.h"
 
@@ -45,12 +45,10 @@ static void signal_fd(int fd)
 /* A message that nobody may ever wait for. */
 static bool usable(int fd)
 {
-	struct stat st;
 	int flags = fcntl(fd, F_GETFL);
 
 	/* An eventfd is an anonymous inode: neither a file nor a socket, pipe or device. */
-	return fstat(fd, &st) == 0 && !(st.st_mode & S_IFMT) && flags >= 0 &&
-	       fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+	return closer_is_anonymous(fd) && flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
 void vfio_irqs_update(struct vfio_device *vdev)

@@ -65,6 +65,16 @@ int connection_new(struct vfio_user_server *srv, int fd, struct connection **out
 	return 0;
 }
 
+/* True if one of them is not closed yet. */
+static bool connection_close_fds(struct connection *conn)
+{
+	bool later = closer_close_all(conn->fds, conn->nfds);
+
+	conn->nfds = 0;
+	conn->srv->slow_fds |= later;
+	return later;
+}
+
 void connection_close(struct connection *conn)
 {
 	loop_fd_del(conn->srv->loop, &conn->lfd);
@@ -72,8 +82,7 @@ void connection_close(struct connection *conn)
 	loop_work_cancel(&conn->work);
 	loop_work_cancel(&conn->multi_work);
 	loop_work_cancel(&conn->out_work);
-	fd_close_all(conn->fds, conn->nfds);
-	conn->nfds = 0;
+	connection_close_fds(conn);
 	fd_close(&conn->fd);
 }
 
@@ -300,8 +309,8 @@ static size_t last_message(const struct connection *conn, size_t from)
 /* Closes what the message at rx_off came with and nobody kept. */
 static void connection_drop_fds(struct connection *conn)
 {
-	fd_close_all(conn->fds, conn->nfds);
-	conn->nfds = 0;
+	if (connection_close_fds(conn) && closer_full())
+		connection_violation(conn, "descriptors that take too long to close");
 }
 
 /* How much may be received without a second message's descriptors. */
@@ -360,7 +369,7 @@ static bool connection_receive(struct connection *conn)
 		else
 			connection_drop_fds(conn);
 	}
-	return true;
+	return connection_open(conn);
 }
 
 static void connection_consume(struct connection *conn, size_t size)
@@ -465,6 +474,8 @@ static unsigned int connection_message(struct connection *conn, size_t size)
 	}
 	if (owns_fds)
 		connection_drop_fds(conn);
+	if (!connection_open(conn))
+		return units;
 	if (size > VFIO_USER_MAX_MESSAGE)
 		conn->rx_skip = size;
 	else

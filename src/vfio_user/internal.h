@@ -7,6 +7,7 @@
 #ifndef RIDGE_VFIO_USER_INTERNAL_H
 #define RIDGE_VFIO_USER_INTERNAL_H
 
+#include "base/closer.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "vfio_user/codec.h"
@@ -120,6 +121,7 @@ struct vfio_user_server {
 	int listen_fd;
 	struct loop_fd listen;
 	struct loop_timer listen_timer; /* no descriptors or memory: try again later */
+	bool slow_fds;                  /* a VMM passed descriptors that take long to close */
 	enum vfio_user_state state;
 	struct connection *conn; /* CONNECTED, and DRAINING while the device may use its buffers */
 	struct vfio_wait drain;

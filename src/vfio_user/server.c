@@ -198,6 +198,12 @@ static void listen_event(struct loop_fd *lfd, uint32_t events)
 		drop_if_gone(srv);
 	if (srv->state == VFIO_USER_DRAINING)
 		return;
+	/* It could pass more of them, until there are no descriptors for anybody. */
+	if (srv->slow_fds && closer_full()) {
+		listen_stop(srv);
+		loop_timer_set(srv->loop, &srv->listen_timer, LISTEN_RETRY_MS, listen_retry);
+		return;
+	}
 	fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		if (srv->state == VFIO_USER_LISTENING)

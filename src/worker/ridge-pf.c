@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/closer.h"
 #include "base/log.h"
 #include "base/watchdog.h"
 #include "worker/sandbox.h"
@@ -94,6 +95,9 @@ int main(int argc, char **argv)
 	}
 	if (args.no_sandbox) {
 		log_warn("NO SANDBOX: a guest that finds a bug has all rights of ridged's user");
+		err = closer_init(NULL);
+		if (err)
+			log_warn("descriptors of VMMs are closed at once: %s", strerror(-err));
 	} else {
 		err = sandbox_enter(args.has_user ? &args.user : NULL);
 		if (err) {

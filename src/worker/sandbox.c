@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/closer.h"
 #include "base/log.h"
 
 int sandbox_enter(const struct sandbox_user *user)
@@ -24,6 +25,8 @@ int sandbox_enter(const struct sandbox_user *user)
 	err = sandbox_sanitizer_init();
 	if (!err)
 		err = sandbox_namespaces(user_namespace, user);
+	if (!err)
+		err = closer_init(sandbox_calls_closer);
 	return err ? err : sandbox_calls_enter();
 }
 

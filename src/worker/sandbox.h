@@ -53,6 +53,8 @@ int sandbox_namespaces(int user_namespace, const struct sandbox_user *user);
 /* sandbox_calls.c: the lists, loaded. */
 int sandbox_calls_enter(void);
 int sandbox_calls_seal(void);
+/* Of the thread that closes descriptors (base/closer.h): it can do nothing else. */
+int sandbox_calls_closer(void);
 
 /* sandbox_sanitizer.c: without a sanitizer these do nothing. */
 int sandbox_sanitizer_init(void);

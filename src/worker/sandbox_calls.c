@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
@@ -20,6 +21,17 @@
 #include <unistd.h>
 
 #include "worker/sandbox.h"
+
+/* A filter is for the calls of one architecture: the numbers of others mean something else. */
+#if defined(__x86_64__)
+#define CLOSER_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define CLOSER_ARCH AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define CLOSER_ARCH AUDIT_ARCH_RISCV64
+#else
+#error "which AUDIT_ARCH_* is this?"
+#endif
 
 #define ARGS_MAX 2
 #define OWN_PID  UINT64_MAX /* as a value: the pid of this process */
@@ -206,18 +218,48 @@ int sandbox_calls_enter(void)
 	return err;
 }
 
+static int filter_load(struct sock_filter *code, size_t n)
+{
+	struct sock_fprog program = { .len = (unsigned short)n, .filter = code };
+
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
+#define LOAD(field)         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define IF_CALL(name, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, skip, 0)
+#define ANSWER(action)      BPF_STMT(BPF_RET | BPF_K, action)
+#define COUNT(array)        (sizeof(array) / sizeof((array)[0]))
+
 /* A second filter, of which the kernel takes the stricter answer; it has no need of a library. */
 int sandbox_calls_seal(void)
 {
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 3, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_register, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		LOAD(nr),
+		IF_CALL(io_uring_setup, 3),
+		IF_CALL(io_uring_register, 2),
+		IF_CALL(seccomp, 1),
+		ANSWER(SECCOMP_RET_ALLOW),
+		ANSWER(SECCOMP_RET_KILL_PROCESS),
 	};
-	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
 
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+	return filter_load(code, COUNT(code));
+}
+
+int sandbox_calls_closer(void)
+{
+	struct sock_filter code[] = {
+		LOAD(arch),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLOSER_ARCH, 0, 7),
+		LOAD(nr),
+		IF_CALL(read, 6),
+		IF_CALL(write, 5), /* once: it is ready */
+		IF_CALL(close, 4),
+		IF_CALL(restart_syscall, 3),
+		IF_CALL(rt_sigreturn, 2),
+		IF_CALL(exit, 1),
+		ANSWER(SECCOMP_RET_KILL_PROCESS),
+		ANSWER(SECCOMP_RET_ALLOW),
+	};
+
+	return filter_load(code, COUNT(code));
 }

@@ -8,10 +8,11 @@
  * each answered by a line on standard output:
  *
  *   hang OP...   from now on, keep back requests of these kinds: read write fsync getattr
+ *                flush (each close of a descriptor)
  *   go           answer what is kept back, and keep nothing back any more
- *   count        a JSON object of numbers: requests of each kind since the start, writes that are to
- *                be stable at their end, requests that are kept back now, and opens of the file
- *                that are not closed
+ *   count        a JSON object of numbers: requests of each kind since the start, writes that are
+ * to be stable at their end, requests that are kept back now, and opens of the file that are not
+ * closed
  *
  * The end of input unmounts, and answers what is kept back with an error. Nothing is cached by the
  * kernel, so every request comes here. One that is kept back stays so whatever signal its process
@@ -34,9 +35,10 @@
 #define NAME     "disk"
 #define FILE_INO 2
 
-enum kind { READ, WRITE, FSYNC, FDATASYNC, GETATTR, KINDS };
+enum kind { READ, WRITE, FSYNC, FDATASYNC, GETATTR, FLUSH, KINDS };
 
-static const char *const kind_names[KINDS] = { "read", "write", "fsync", "fdatasync", "getattr" };
+static const char *const kind_names[KINDS] = { "read",      "write",   "fsync",
+					       "fdatasync", "getattr", "flush" };
 
 struct request {
 	struct list node;
@@ -213,6 +215,13 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	take(req, datasync ? FDATASYNC : FSYNC, 0, NULL, 0);
 }
 
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	take(req, FLUSH, 0, NULL, 0);
+}
+
 static const struct fuse_lowlevel_ops ops = {
 	.lookup = op_lookup,
 	.getattr = op_getattr,
@@ -220,6 +229,7 @@ static const struct fuse_lowlevel_ops ops = {
 	.release = op_release,
 	.read = op_read,
 	.write = op_write,
+	.flush = op_flush,
 	.fsync = op_fsync,
 };
 

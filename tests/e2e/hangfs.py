@@ -47,7 +47,7 @@ class HangFs:
         return self.process.stdout.readline().strip()
 
     def hang(self, *kinds):
-        """Requests of these kinds hang from now on: read, write, fsync, getattr."""
+        """Requests of these kinds hang from now on: read, write, fsync, getattr, flush."""
         assert self._ask("hang " + " ".join(kinds)) == "ok"
 
     def go(self):
@@ -55,7 +55,7 @@ class HangFs:
         assert self._ask("go") == "ok"
 
     def count(self):
-        """Numbers: read, write, fsync, fdatasync, getattr, dsync, held, open (see hangfs.c)."""
+        """Numbers: read, write, fsync, fdatasync, getattr, flush, dsync, held, open (see hangfs.c)."""
         return json.loads(self._ask("count"))
 
     def wait(self, wanted, timeout=20):
