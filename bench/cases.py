@@ -11,7 +11,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "e2e"))
 
 from clients import Control, Vmm  # noqa: E402
+from guest import GuestError, built_kernel, environment  # noqa: E402
 from harness import Result, placements  # noqa: E402
+from host import linux_host  # noqa: E402
 from processes import cpu, pss  # noqa: E402
 from ridge import Ridge  # noqa: E402
 
@@ -156,7 +158,14 @@ def needs_root(case):
         return "the bridge needs root"
     if case is switch and subprocess.run(["test", "-c", "/dev/net/tun"], check=False).returncode:
         return "the bridge needs /dev/net/tun"
+    if case is linux_host:
+        try:
+            environment()
+            built_kernel()
+        except GuestError as error:
+            return str(error)
     return None
 
 
-CASES = {case.__name__: case for case in (read, blk, create, batch, memory, idle, switch)}
+CASES = {case.__name__: case for case in (read, blk, create, batch, memory, idle, switch,
+                                            linux_host)}
