@@ -10,13 +10,12 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "worker/control.h"
 #include "worker/export.h"
 #include "worker/worker.h"
 
 #define ACCEPT_AGAIN_MS 100
 #define RECEIVE_BATCH   16 /* messages of a batch in an iteration of the loop */
-
-struct control_conn;
 
 struct request {
 	struct list node;          /* in its connection's list */
@@ -36,26 +35,6 @@ struct outgoing {
 	size_t nfds;
 	size_t len;
 	uint8_t message[];
-};
-
-struct control_conn {
-	struct list node;
-	struct control *control;
-	int fd;
-	struct loop_fd ready;
-	struct list requests; /* under way */
-	struct list outgoing;
-	bool corked; /* replies wait for the end of the turn */
-	bool behind; /* events were left out: catch up when outgoing is empty */
-};
-
-struct control {
-	struct worker *worker;
-	int listen_fd;
-	struct loop_fd listen;
-	struct loop_timer again; /* to accept */
-	struct list conns;
-	struct request *init; /* the PF is coming up: everything else waits */
 };
 
 static void conn_ready(struct loop_fd *lfd, uint32_t events);
@@ -100,8 +79,8 @@ static void give_up(struct control_conn *conn, const char *what, int err)
 }
 
 /* Sends, or keeps for later, in order. */
-static void conn_send(struct control_conn *conn, const void *message, size_t len, const int *fds,
-		      size_t nfds)
+void control_send(struct control_conn *conn, const void *message, size_t len, const int *fds,
+		  size_t nfds)
 {
 	struct outgoing *out;
 
@@ -137,117 +116,6 @@ static void conn_send(struct control_conn *conn, const void *message, size_t len
 		update_events(conn);
 }
 
-static void send_event(struct control_conn *conn, const struct function *fn, uint16_t flags)
-{
-	struct {
-		struct ipc_header header;
-		struct ipc_event event;
-	} message = {
-		.header = { .magic = IPC_MAGIC,
-			    .version = IPC_VERSION,
-			    .type = IPC_EVENT,
-			    .length = sizeof(message) },
-	};
-
-	function_event(fn, &message.event);
-	message.event.flags = flags;
-	conn_send(conn, &message, sizeof(message), NULL, 0);
-}
-
-static void send_pf_event(struct control_conn *conn)
-{
-	struct {
-		struct ipc_header header;
-		struct ipc_pf_info info;
-	} message = {
-		.header = { .magic = IPC_MAGIC,
-			    .version = IPC_VERSION,
-			    .type = IPC_PF_EVENT,
-			    .length = sizeof(message) },
-	};
-
-	worker_pf_info(conn->control->worker, &message.info);
-	conn_send(conn, &message, sizeof(message), NULL, 0);
-}
-
-static void send_want(struct control_conn *conn, uint32_t slot)
-{
-	struct {
-		struct ipc_header header;
-		struct ipc_vf_wants wants;
-	} message = {
-		.header = { .magic = IPC_MAGIC,
-			    .version = IPC_VERSION,
-			    .type = IPC_VF_WANTS,
-			    .length = sizeof(message) },
-		.wants = { .slot = slot },
-	};
-
-	conn_send(conn, &message, sizeof(message), NULL, 0);
-}
-
-/* All that wait, to one that may not have heard of them. */
-static void send_wants(struct control_conn *conn)
-{
-	const struct export *ex = conn->control->worker->export;
-	uint32_t slot = 0;
-
-	while (ex && (slot = export_wanting(ex, slot)))
-		send_want(conn, slot);
-}
-
-void control_vf_wants(struct control *control, uint32_t slot)
-{
-	struct control_conn *conn;
-
-	if (!control)
-		return;
-	list_for_each (conn, &control->conns, node) {
-		if (list_empty(&conn->outgoing))
-			send_want(conn, slot);
-		else
-			conn->behind = true;
-	}
-}
-
-void control_pf_event(struct control *control)
-{
-	struct control_conn *conn;
-
-	if (!control)
-		return;
-	list_for_each (conn, &control->conns, node) {
-		if (list_empty(&conn->outgoing))
-			send_pf_event(conn);
-		else
-			conn->behind = true;
-	}
-}
-
-void control_event(struct control *control, const struct function *fn)
-{
-	struct control_conn *conn;
-
-	/* One event may wait; more would be without bound if ridged is stopped. */
-	list_for_each (conn, &control->conns, node) {
-		if (list_empty(&conn->outgoing))
-			send_event(conn, fn, 0);
-		else
-			conn->behind = true;
-	}
-}
-
-static void catch_up(struct control_conn *conn)
-{
-	struct worker *w = conn->control->worker;
-
-	conn->behind = false;
-	send_pf_event(conn);
-	send_wants(conn);
-	for (struct list *n = w->functions.next; n != &w->functions; n = n->next)
-		send_event(conn, function_of_node(n), IPC_EVENT_CATCH_UP);
-}
-
 static void conn_flush(struct control_conn *conn)
 {
 	while (!list_empty(&conn->outgoing)) {
@@ -259,7 +127,7 @@ static void conn_flush(struct control_conn *conn)
 		outgoing_free(out);
 	}
 	if (conn->behind && list_empty(&conn->outgoing))
-		catch_up(conn);
+		control_catch_up(conn);
 	update_events(conn);
 }
 
@@ -280,7 +148,7 @@ static void reply(struct request *req, int error, uint32_t flags, const void *bo
 	message.header.length = (uint32_t)(sizeof(message.header) + len);
 	if (len)
 		memcpy(message.body, body, len);
-	conn_send(req->conn, &message, message.header.length, fds, nfds);
+	control_send(req->conn, &message, message.header.length, fds, nfds);
 }
 
 static void request_free(struct request *req)
@@ -442,7 +310,7 @@ static void handle_list(struct worker *w, struct request *req)
 	starts = list->flags & IPC_LIST_FDS;
 	request_done(req, NULL, 0);
 	if (conn && starts) /* a ridged that has not heard of them */
-		send_wants(conn);
+		control_wants(conn);
 }
 
 static void handle_shutdown(struct worker *w, struct request *req)

@@ -7,6 +7,7 @@
  *   export.c    the PF as a PCI domain for a Linux host, and its way there and back
  *   vfs.c       the VFs that such a host enables in bulk
  *   control.c   connections from ridged: messages of ipc.h, and their replies
+ *   control_events.c  what it is told without having asked
  *   function.c  a function from create to destroy
  *   function_bind.c  its driver, and its settings
  *   sandbox.c   what the process gives up (sandbox.h)
