@@ -161,18 +161,12 @@ static void export_done(struct ipc_request *request, struct ipc_reply *reply)
 static int open_socket(struct export *x, struct pf *pf, const struct params *params,
 		       struct error *e)
 {
-	const char *owner = params_text(params, EXPORT_OWNER);
-	const char *group = params_text(params, EXPORT_GROUP);
-	const char *mode = params_text(params, EXPORT_MODE);
-	struct socket_access access = { (uid_t)-1, (gid_t)-1,
-					mode ? (mode_t)strtoul(mode, NULL, 8) : 0600 };
+	struct socket_access access;
 	char path[SOCKET_PATH_MAX];
-	int err = 0;
+	int err = socket_access_parse(params_text(params, EXPORT_OWNER),
+				      params_text(params, EXPORT_GROUP),
+				      params_text(params, EXPORT_MODE), &access, e);
 
-	if (owner)
-		err = socket_user(owner, &access.uid, e);
-	if (!err && group)
-		err = socket_group(group, &access.gid, e);
 	if (!err)
 		err = socket_path(pf, path, e);
 	if (!err)

@@ -41,18 +41,12 @@ int function_usable(const struct function *fn, struct error *e)
 
 int function_open_socket(struct function *fn, struct error *e)
 {
-	const char *owner = params_text(&fn->params, FUNCTION_OWNER);
-	const char *group = params_text(&fn->params, FUNCTION_GROUP);
-	const char *mode = params_text(&fn->params, FUNCTION_MODE);
-	struct socket_access access = { (uid_t)-1, (gid_t)-1,
-					mode ? (mode_t)strtoul(mode, NULL, 8) : 0600 };
+	struct socket_access access;
 	char path[SOCKET_PATH_MAX];
-	int err = 0;
+	int err = socket_access_parse(params_text(&fn->params, FUNCTION_OWNER),
+				      params_text(&fn->params, FUNCTION_GROUP),
+				      params_text(&fn->params, FUNCTION_MODE), &access, e);
 
-	if (owner)
-		err = socket_user(owner, &access.uid, e);
-	if (!err && group)
-		err = socket_group(group, &access.gid, e);
 	if (!err)
 		err = runtime_socket(fn->pf->ctl->runtime_dir, "functions", function_name(fn), path,
 				     sizeof(path), e);

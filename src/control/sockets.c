@@ -126,7 +126,7 @@ static int account_number(const char *text, unsigned *number)
 	return 0;
 }
 
-int socket_user(const char *text, uid_t *uid, struct error *e)
+static int find_user(const char *text, uid_t *uid, struct error *e)
 {
 	struct passwd *pw = getpwnam(text);
 
@@ -148,4 +148,18 @@ int socket_group(const char *text, gid_t *gid, struct error *e)
 	if (gr)
 		*gid = gr->gr_gid;
 	return 0;
+}
+
+int socket_access_parse(const char *owner, const char *group, const char *mode,
+			struct socket_access *access, struct error *e)
+{
+	int err = 0;
+
+	*access = (struct socket_access){ (uid_t)-1, (gid_t)-1,
+					  mode ? (mode_t)strtoul(mode, NULL, 8) : 0600 };
+	if (owner)
+		err = find_user(owner, &access->uid, e);
+	if (!err && group)
+		err = socket_group(group, &access->gid, e);
+	return err;
 }

@@ -42,8 +42,14 @@ bool socket_listening(const char *path);
  */
 int socket_connect(const char *path, int type, int *fd);
 
-/* Looks up a user or group by name or number. Returns 0, or -ENOENT with e set. */
-int socket_user(const char *text, uid_t *uid, struct error *e);
+/* Looks up a group by name or number. Returns 0, or -ENOENT with e set. */
 int socket_group(const char *text, gid_t *gid, struct error *e);
+
+/*
+ * The access that a user, a group (each by name or number) and a mode (octal) give; any may be NULL,
+ * and the mode is 0600 then. Returns 0, or -ENOENT with e set.
+ */
+int socket_access_parse(const char *owner, const char *group, const char *mode,
+			struct socket_access *access, struct error *e);
 
 #endif

@@ -20,6 +20,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(1, os.path.join(os.path.dirname(HERE), "e2e"))
 
 from ridge import Ridge, build_directory  # noqa: E402
+from control import Daemon  # noqa: E402
 from domain import Exported  # noqa: E402
 from vfio_user import Client, Memory  # noqa: E402
 from virtio_guest import Legacy, Modern  # noqa: E402
@@ -195,3 +196,21 @@ def pytest_runtest_makereport(item):
     ridge = getattr(item.module, "ridge_for_reports", None)
     if report.failed and ridge is not None and os.path.exists(ridge.log_path):
         report.sections.append(("ridged", "\n".join(ridge.log().splitlines()[-40:])))
+
+
+@pytest.fixture(params=["fake", "real"])
+def daemon(request):
+    """A ridged (control.py) with stand-ins for PF processes, which do as they are told, or real."""
+    daemon = Daemon(fake=request.param == "fake")
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def fake():
+    """A ridged whose PF processes do wrong what the names of functions ask for."""
+    daemon = Daemon()
+    daemon.start()
+    yield daemon
+    daemon.close()

@@ -42,6 +42,14 @@ def wait_until(condition, timeout=TIMEOUT):
         time.sleep(0.01)
 
 
+def wait_revived(daemon, name, pid):
+    """Waits until the function is served by another process than pid, which died."""
+    def revived():
+        shown = daemon("function.show", name=name)
+        return shown["state"] == "idle" and shown["pid"] not in (pid, None, 0)
+    wait_until(revived)
+
+
 class RpcError(Exception):
     def __init__(self, error):
         super().__init__(error["message"])

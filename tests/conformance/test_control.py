@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from control import BUILD, Connection, Daemon, Locker, RpcError, running, wait_until
+from control import (BUILD, Connection, Daemon, Locker, RpcError, running, wait_revived,
+                     wait_until)
 
 REAL_PF = os.path.join(BUILD, "ridge-pf")
 
@@ -258,9 +259,8 @@ def test_create_when_the_pf_process_dies(fake):
     assert error.errno == "EIO" and "killed by signal 9 (Killed)" in error.message
     assert not running(pid)
     # The one that was there is made again; of the other nothing is left.
-    wait_until(lambda: fake("pf.list")[0]["state"] == "ready")
+    wait_revived(fake, "bystander", pid)
     assert fake.names() == ["bystander"] and sockets(fake) == ["bystander.sock"]
-    assert create(fake, "bystander")["pid"] != pid
 
 
 def test_create_when_the_pf_process_sends_noise(fake):

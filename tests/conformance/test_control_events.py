@@ -8,26 +8,8 @@ import time
 
 import pytest
 
-from control import BUILD, Connection, Daemon, wait_until
+from control import Connection, wait_until
 from virtio_guest import VERSION_1, rng_read
-
-
-@pytest.fixture(params=["fake", "real"])
-def daemon(request):
-    if request.param == "real" and not os.path.exists(os.path.join(BUILD, "ridge-pf")):
-        pytest.skip("no ridge-pf in this build")
-    daemon = Daemon(fake=request.param == "fake")
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture
-def fake():
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
 
 
 class Events:

@@ -15,22 +15,6 @@ from control import Daemon, Locker, running, wait_until
 IN_MOVED_TO = 0x80
 
 
-@pytest.fixture(params=["fake", "real"])
-def daemon(request):
-    daemon = Daemon(fake=request.param == "fake")
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture
-def fake():
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
 def path_of(daemon, name):
     return os.path.join(daemon.runtime, "pf", name + ".json")
 

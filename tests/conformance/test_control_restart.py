@@ -10,23 +10,7 @@ import time
 
 import pytest
 
-from control import Daemon, Locker, RpcError, running, wait_until
-
-
-@pytest.fixture(params=["fake", "real"])
-def daemon(request):
-    daemon = Daemon(fake=request.param == "fake")
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture
-def fake():
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
+from control import Locker, RpcError, running, wait_until
 
 
 def sockets(daemon):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from control import BUILD, Daemon, wait_until
+from control import BUILD, Daemon, wait_revived, wait_until
 
 
 @pytest.fixture(scope="module", params=["fake", "real"])
@@ -155,8 +155,9 @@ def test_while_another_request_is_under_way(fake):
         assert busy().errno == "EBUSY" and "is being changed" in busy().message
         assert fake.fails("function.set", name="hangset-1", link="up").errno == "EBUSY"
     # It will never be answered: only the end of its PF ends it.
-    os.kill(fake("function.show", name="hangset-1")["pid"], 9)
-    wait_until(lambda: fake("function.show", name="hangset-1")["state"] == "idle")
+    pid = fake("function.show", name="hangset-1")["pid"]
+    os.kill(pid, 9)
+    wait_revived(fake, "hangset-1", pid)
     assert fake("function.show", name="hangset-1")["params"]["link"] == "up"
 
 

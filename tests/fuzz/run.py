@@ -4,8 +4,8 @@
     run.py BUILD [--seconds N | --dry N] [--merge] [--junit FILE] [TARGET...]
 
 Each target begins with the inputs in corpus/TARGET and with what earlier runs found, which is kept
-in BUILD/fuzz/TARGET. --seconds N: for so long (default 60). --dry N: until N seconds brought no new
-coverage. --merge: afterwards, add to corpus/TARGET what brings coverage that it did not have.
+in BUILD/fuzz/TARGET. --seconds N: for so long (default 60). --dry N: until N seconds brought no edge
+of the code that was not reached before. --merge: afterwards, add to corpus/TARGET what brings coverage that it did not have.
 
 An input that shows an error is left in BUILD/fuzz/crash-TARGET-*, its report beside it, and the
 exit status is 1.
@@ -65,7 +65,7 @@ def fuzz(build, target, seconds, dry):
     if not dry:
         command.append(f"-max_total_time={seconds}")
     start = time.monotonic()
-    features = 0
+    coverage = 0
     stopped = False
     with open(log, "w") as out, subprocess.Popen(
             [str(word) for word in command], stderr=out, stdout=subprocess.DEVNULL,
@@ -77,8 +77,8 @@ def fuzz(build, target, seconds, dry):
                 result.execs = int(match[1])
                 result.coverage, result.features = int(match[3]), int(match[4])
                 result.corpus = int(match[5])
-                if result.features > features:
-                    features = result.features
+                if result.coverage > coverage:
+                    coverage = result.coverage
                     result.new_at = result.seconds
             if ended:
                 break
