@@ -14,6 +14,8 @@
 #include "control/queries.h"
 #include "control/server.h"
 
+#define PF_ASKED_MAX 96 /* a verb, and the beginning of a PF's name */
+
 void methods_fail(struct jsonrpc_call *call, const char *what, struct error *e)
 {
 	if (!call)
@@ -61,24 +63,40 @@ static void pf_add(struct control *ctl, struct jsonrpc_call *call, struct json_o
 	params_free(&params);
 }
 
-static void pf_remove(struct control *ctl, struct jsonrpc_call *call, struct json_object *json)
+/* The PF that a call names, and what was asked of it; or NULL, and the call is answered. */
+static struct pf *pf_asked(struct control *ctl, struct jsonrpc_call *call, struct json_object *json,
+			   const char *verb, char what[PF_ASKED_MAX])
 {
 	static const char *const members[] = { "name", NULL };
-	char what[96] = "pf remove", names[256];
 	const char *name;
+	char names[256];
 	struct error e;
 	struct pf *pf;
 
+	snprintf(what, PF_ASKED_MAX, "%s", verb);
 	if (params_strings(json, members, (const char **[]){ &name }, &e)) {
 		methods_fail(call, what, &e);
-		return;
+		return NULL;
 	}
-	snprintf(what, sizeof(what), "pf remove %.64s", name);
+	snprintf(what, PF_ASKED_MAX, "%s %.64s", verb, name);
 	pf = registry_pf(ctl, name);
 	if (!pf) {
 		registry_pf_names(ctl, names, sizeof(names));
 		error_set(&e, ENOENT, "there is no such PF; %s", names);
-	} else if (pf->nfunctions) {
+		methods_fail(call, what, &e);
+	}
+	return pf;
+}
+
+static void pf_remove(struct control *ctl, struct jsonrpc_call *call, struct json_object *json)
+{
+	char what[PF_ASKED_MAX];
+	struct pf *pf = pf_asked(ctl, call, json, "pf remove", what);
+	struct error e;
+
+	if (!pf)
+		return;
+	if (pf->nfunctions) {
 		error_set(&e, EBUSY, "it has %u function%s; destroy %s first", pf->nfunctions,
 			  pf->nfunctions == 1 ? "" : "s", pf->nfunctions == 1 ? "it" : "them");
 	} else if (pf->peer_pid) {
@@ -98,27 +116,15 @@ static void pf_remove(struct control *ctl, struct jsonrpc_call *call, struct jso
 static void pf_restart_call(struct control *ctl, struct jsonrpc_call *call,
 			    struct json_object *json)
 {
-	static const char *const members[] = { "name", NULL };
-	char what[96] = "pf restart", names[256];
-	const char *name;
+	char what[PF_ASKED_MAX];
+	struct pf *pf = pf_asked(ctl, call, json, "pf restart", what);
 	struct error e;
-	struct pf *pf;
 
-	if (params_strings(json, members, (const char **[]){ &name }, &e)) {
-		methods_fail(call, what, &e);
+	if (!pf)
 		return;
-	}
-	snprintf(what, sizeof(what), "pf restart %.64s", name);
-	pf = registry_pf(ctl, name);
-	if (!pf) {
-		registry_pf_names(ctl, names, sizeof(names));
-		error_set(&e, ENOENT, "there is no such PF; %s", names);
-	} else {
-		log_info("%s (%s)", what, call->who);
-		if (!pf_restart(pf, call, &e))
-			return;
-	}
-	methods_fail(call, what, &e);
+	log_info("%s (%s)", what, call->who);
+	if (pf_restart(pf, call, &e))
+		methods_fail(call, what, &e);
 }
 
 static void system_info(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
