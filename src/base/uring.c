@@ -19,13 +19,27 @@
  */
 #define URING_WORKERS_MAX 4096
 
+/*
+ * While many of those threads wait for files that hang, the kernel may wake one for an operation
+ * that has taken another one by then, and goes to wait as well; nobody takes the first until a
+ * thread that is idle looks after its five seconds. So who is not done after URING_LATE_MS has an
+ * operation that does nothing sent after it: what that wakes takes all that stands before it.
+ */
+#define URING_LATE_MS     20
+#define URING_LATE_MAX_MS 1280
+#define URING_NUDGES_MAX  8
+
 struct uring {
 	struct io_uring ring;
 	struct loop *loop;
 	struct loop_fd ready;
 	struct loop_hook hook;
 	struct loop_work again;
-	struct list batches; /* struct uring_batch */
+	struct loop_timer late;
+	uint64_t late_ms;
+	unsigned int under_way, nudges; /* started and not done; those that do nothing */
+	uint64_t started, nudged;       /* operations ever; those that a nudge was sent after */
+	struct list batches;            /* struct uring_batch */
 	bool reaping;
 	bool unsubmitted;
 	size_t budget; /* bytes that may be copied in this iteration */
@@ -41,6 +55,11 @@ static void reap(struct uring *u)
 		int result = cqe->res;
 
 		io_uring_cqe_seen(&u->ring, cqe);
+		if (!op) {
+			u->nudges--;
+			continue;
+		}
+		u->under_way--;
 		op->done(op, result);
 	}
 	u->reaping = false;
@@ -82,6 +101,43 @@ static void submit(struct uring *u)
 		u->unsubmitted = io_uring_sq_ready(&u->ring) > 0;
 }
 
+static struct io_uring_sqe *next_sqe(struct uring *u)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	if (!sqe) {
+		submit(u);
+		sqe = io_uring_get_sqe(&u->ring);
+	}
+	if (sqe)
+		u->unsubmitted = true;
+	return sqe;
+}
+
+/* The hook that follows submits the nudge. */
+static void on_late(struct loop_timer *timer)
+{
+	struct uring *u = container_of(timer, struct uring, late);
+	struct io_uring_sqe *sqe;
+
+	if (u->under_way == 0 || (u->nudges == 0 && u->nudged == u->started))
+		return;
+	/* One that is itself late may have been the victim, or all threads there may be wait. */
+	if (u->nudges == 0)
+		u->late_ms = URING_LATE_MS;
+	else if (u->late_ms < URING_LATE_MAX_MS)
+		u->late_ms *= 2;
+	sqe = u->nudges < URING_NUDGES_MAX ? next_sqe(u) : NULL;
+	if (sqe) {
+		io_uring_prep_nop(sqe);
+		io_uring_sqe_set_data(sqe, NULL);
+		io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
+		u->nudges++;
+		u->nudged = u->started;
+	}
+	loop_timer_set(u->loop, &u->late, u->late_ms, on_late);
+}
+
 /* The loop does not sleep while work is queued; the hook that follows does the rest. */
 static void submit_again(struct loop_work *work)
 {
@@ -100,6 +156,8 @@ static void before_sleep(struct loop_hook *hook)
 	u->budget = URING_COPY_MAX;
 	if (u->unsubmitted)
 		loop_work_queue(u->loop, &u->again, submit_again);
+	if (u->under_way > 0 && u->nudged != u->started && !loop_timer_armed(&u->late))
+		loop_timer_set(u->loop, &u->late, URING_LATE_MS, on_late);
 }
 
 /*
@@ -109,8 +167,8 @@ static void before_sleep(struct loop_hook *hook)
 static int restrict_ring(struct io_uring *ring)
 {
 	static const uint8_t operations[] = {
-		IORING_OP_READ,      IORING_OP_READV, IORING_OP_WRITEV,
-		IORING_OP_FALLOCATE, IORING_OP_FSYNC, IORING_OP_STATX,
+		IORING_OP_READ,  IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FALLOCATE,
+		IORING_OP_FSYNC, IORING_OP_STATX, IORING_OP_NOP,
 	};
 	struct io_uring_restriction list[sizeof(operations) + 1] = { 0 };
 	unsigned int n = 0;
@@ -174,26 +232,16 @@ void uring_free(struct uring *u)
 		return;
 	loop_hook_del(&u->hook);
 	loop_work_cancel(&u->again);
+	loop_timer_cancel(&u->late);
 	loop_fd_del(u->loop, &u->ready);
 	io_uring_queue_exit(&u->ring);
 	free(u);
 }
 
-static struct io_uring_sqe *next_sqe(struct uring *u)
+static int start(struct uring *u, struct io_uring_sqe *sqe, struct uring_op *op)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
-
-	if (!sqe) {
-		submit(u);
-		sqe = io_uring_get_sqe(&u->ring);
-	}
-	if (sqe)
-		u->unsubmitted = true;
-	return sqe;
-}
-
-static int start(struct io_uring_sqe *sqe, struct uring_op *op)
-{
+	u->started++;
+	u->under_way++;
 	io_uring_sqe_set_data(sqe, op);
 	if (op->offload)
 		io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
@@ -203,7 +251,7 @@ static int start(struct io_uring_sqe *sqe, struct uring_op *op)
 /* An operation that may be a copy of len bytes, done while it is submitted. */
 static int start_copy(struct uring *u, struct io_uring_sqe *sqe, struct uring_op *op, size_t len)
 {
-	start(sqe, op);
+	start(u, sqe, op);
 	if (len > u->budget)
 		io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
 	else
@@ -245,7 +293,7 @@ int uring_fallocate(struct uring *u, struct uring_op *op, int fd, int mode, uint
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_fallocate(sqe, fd, mode, (off_t)offset, (off_t)len);
-	return start(sqe, op);
+	return start(u, sqe, op);
 }
 
 int uring_fdatasync(struct uring *u, struct uring_op *op, int fd)
@@ -255,7 +303,7 @@ int uring_fdatasync(struct uring *u, struct uring_op *op, int fd)
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
-	return start(sqe, op);
+	return start(u, sqe, op);
 }
 
 int uring_file_size(struct uring *u, struct uring_op *op, int fd, struct statx *sx)
@@ -265,7 +313,7 @@ int uring_file_size(struct uring *u, struct uring_op *op, int fd, struct statx *
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_statx(sqe, fd, "", AT_EMPTY_PATH, STATX_SIZE, sx);
-	return start(sqe, op);
+	return start(u, sqe, op);
 }
 
 #ifdef RIDGE_FAULTS
