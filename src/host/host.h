@@ -12,11 +12,11 @@
  *   anything else                        a rescan of its bus
  *
  * with drivers_autoprobe off. Both switches are as they were when adopt returns, and what else has
- * appeared meanwhile is probed as it would have been. What adopt changes of a function is in a record, one file per RID, written
- * before the change, and release puts it back: driver_override, the driver it was bound to, and,
- * with the last function of a PF whose VFs adopt enabled, the number of VFs. Records are of one
- * boot. One whose function has got another driver_override since is stale: whoever did that has
- * the say, and release changes nothing.
+ * appeared meanwhile is probed as it would have been. What adopt changes of a function is in a
+ * record, one file per RID, written before the change, and release puts it back: driver_override,
+ * the driver it was bound to, and, with the last function of a PF whose VFs adopt enabled, the
+ * number of VFs. Records are of one boot. One whose function has got another driver_override since
+ * is stale: whoever did that has the say, and release changes nothing.
  *
  *   adopt.c    both verbs for a list of functions     appear.c  functions that aren't there yet
  *   record.c   the records                            rid.c     RIDs
@@ -34,6 +34,7 @@
 #define HOST_NAME_MAX 64 /* a driver's name */
 #define HOST_RID_MAX  24 /* ffffffff:ff:1f.7 */
 #define HOST_PATH_MAX 512
+#define HOST_BOOT_MAX 40
 
 struct host_rid {
 	uint32_t domain;
@@ -66,7 +67,8 @@ extern const struct host_kernel host_linux;
 
 struct host {
 	const struct host_kernel *kernel;
-	int dir; /* of the records */
+	int dir;                  /* of the records */
+	char boot[HOST_BOOT_MAX]; /* its id: a record of another boot says nothing */
 };
 
 /*

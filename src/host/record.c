@@ -12,13 +12,11 @@
 
 #include "host/internal.h"
 
-#define BOOT_MAX 40
-
-/* A record of another boot says nothing: sysfs has begun anew. */
-static void boot_id(char id[BOOT_MAX])
+/* With another boot sysfs has begun anew. */
+static void boot_id(char id[HOST_BOOT_MAX])
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? 0 : read(fd, id, BOOT_MAX - 1);
+	ssize_t len = fd < 0 ? 0 : read(fd, id, HOST_BOOT_MAX - 1);
 
 	id[len < 0 ? 0 : len] = '\0';
 	id[strcspn(id, "\n")] = '\0';
@@ -73,6 +71,7 @@ int host_open(struct host *host, const struct host_kernel *kernel, const char *d
 			 strerror(err));
 		return -err;
 	}
+	boot_id(host->boot);
 	/* Two at once would mistake each other's changes for what was there before. */
 	flock(host->dir, LOCK_EX);
 	return 0;
@@ -108,11 +107,11 @@ static bool record_get(struct json_object *object, const char *key, char *value,
 int record_read(const struct host *host, const char *rid, struct host_record *record)
 {
 	struct json_object *object = record_load(host, rid);
-	char boot[BOOT_MAX], now[BOOT_MAX];
+	char boot[HOST_BOOT_MAX];
 	bool whole;
 
-	boot_id(now);
-	whole = object && record_get(object, "boot", boot, sizeof(boot)) && !strcmp(boot, now) &&
+	whole = object && record_get(object, "boot", boot, sizeof(boot)) &&
+		!strcmp(boot, host->boot) &&
 		record_get(object, "driver", record->driver, sizeof(record->driver)) &&
 		record_get(object, "was_driver", record->was_driver, sizeof(record->was_driver)) &&
 		record_get(object, "was_override", record->was_override,
@@ -136,11 +135,9 @@ int record_write(const struct host *host, const char *rid, const struct host_rec
 {
 	static const char temporary[] = "new";
 	struct json_object *object = json_object_new_object();
-	char boot[BOOT_MAX];
 	int fd, ret;
 
-	boot_id(boot);
-	json_object_object_add(object, "boot", json_object_new_string(boot));
+	json_object_object_add(object, "boot", json_object_new_string(host->boot));
 	json_object_object_add(object, "driver", json_object_new_string(record->driver));
 	json_object_object_add(object, "was_driver", json_object_new_string(record->was_driver));
 	json_object_object_add(object, "was_override",
