@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""docs/architecture.md names files and functions: the files exist, and the functions are in them.
+"""What the documents say of the sources is so.
 
-"src/a/b.c, `f()`" and "(src/a/b.c, `f()`)" claim that f is in that file; a function that is named
-without a file before it has to be somewhere in src/.
+docs/architecture.md names files and functions: "src/a/b.c, `f()`" and "(src/a/b.c, `f()`)" claim that
+f is in that file; a function that is named without a file before it has to be somewhere in src/.
+docs/security.md lists what the sandbox allows. The tables of messages quote them, with "..." for what
+varies.
 """
 
 import glob
@@ -12,8 +14,15 @@ import re
 import pytest
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-TEXT = re.sub(r"\s+", " ", open(os.path.join(ROOT, "docs", "architecture.md"),
-                                encoding="utf-8").read())
+
+
+
+def read(*path):
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+TEXT = re.sub(r"\s+", " ", read("docs", "architecture.md"))
 PATH = r"src/[\w/{},-]+\.[ch]"
 
 
@@ -32,8 +41,7 @@ PLACES = sorted((path, function)
 
 
 def defined(function, path):
-    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-        return re.search(r"^[a-z][\w \*]*\b%s\(" % function, file.read(), re.M) is not None
+    return re.search(r"^[a-z][\w \*]*\b%s\(" % function, read(path), re.M) is not None
 
 
 def test_there_is_something_to_check():
@@ -55,3 +63,55 @@ def test_functions_exist(function):
 @pytest.mark.parametrize("path,function", PLACES)
 def test_functions_are_where_the_text_says(path, function):
     assert any(defined(function, name) for name in expand(path))
+
+
+def array(path, name):
+    """The initializer of an array, without comments."""
+    text = re.search(r"\b%s\[\] = \{\n(.*?)\n\s*\};" % name, read(path), re.S).group(1)
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+
+
+def section(start, end):
+    """A part of docs/security.md."""
+    return read("docs", "security.md").split(start)[1].split(end)[0]
+
+
+def test_security_lists_the_system_calls():
+    calls = array("src/worker/sandbox_calls.c", "calls")
+    table = section("| group | calls | why |", "\n\n")
+    listed = "".join(row.split("|")[2] for row in table.splitlines() if row.count("|") == 4)
+    flags = r"\b(?:SO|F|AT|TUN|SIO|BLK)[A-Z0-9_]*[A-Z0-9]\b"
+    assert set(re.findall(r"`(\w+)`", listed)) == set(re.findall(r"CALL\w*\((\w+)", calls))
+    assert set(re.findall(flags, listed)) == set(re.findall(flags, calls)) - {"SOL_SOCKET"}
+
+
+def test_security_lists_the_operations_of_io_uring():
+    allowed = re.findall(r"IORING_OP_(\w+)", array("src/base/uring.c", "operations"))
+    listed = section("for good, to ", "(src/base/uring.c)")
+    assert sorted(re.findall(r"[A-Z]+", listed)) == sorted(allowed)
+
+
+def literals():
+    """The string literals of src/, neighbours joined as the compiler does."""
+    for path in glob.glob(os.path.join(ROOT, "src", "*", "*.[ch]")):
+        for run in re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', read(path)):
+            yield "".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', run))
+
+
+LITERALS = list(literals())
+
+
+def messages():
+    """(document, message) of each row of the tables of messages, but for those of QEMU."""
+    for document, title in (("README.md", "| what you see |"), ("docs/linux-host.md", "| message |")):
+        table = read(document).split(title)[1].split("\n\n")[0]
+        for row in table.splitlines()[2:]:
+            cell = row.split("|")[1]
+            if not cell.startswith((" QEMU", " a guest")):
+                yield from ((document, message) for message in re.findall(r"`([^`]+)`", cell))
+
+
+@pytest.mark.parametrize("document,message", messages())
+def test_messages_are_what_the_programs_say(document, message):
+    for piece in message.split("..."):
+        assert any(piece.strip("(): ") in literal for literal in LITERALS), (document, piece)
