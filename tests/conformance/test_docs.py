@@ -115,3 +115,49 @@ def messages():
 def test_messages_are_what_the_programs_say(document, message):
     for piece in message.split("..."):
         assert any(piece.strip("(): ") in literal for literal in LITERALS), (document, piece)
+
+
+# What goes wrong before there is anybody to tell by JSON-RPC, or in a file.
+NOT_SENT = ("ridged.c", "runtime.c", "registry_file.c")
+
+
+def errnos():
+    """(errno, file) of what callers are told: by ridged, and by a PF process through it."""
+    told = r"error_set\(\s*&?e, (E\w+)|\.err = (E\w+)|client_refuse\(c, (E\w+)"
+    relayed = r"(?:request_failed\(\s*req,|probe_failed\(vvp,|wait->done\(wait,)\s*[^\"]*?-(E\w+)"
+    for path, pattern in (("control/*.c", told), ("worker/*.c", relayed), ("drivers/*.c", relayed)):
+        for name in glob.glob(os.path.join(ROOT, "src", path)):
+            if os.path.basename(name) not in NOT_SENT:
+                for match in re.findall(pattern, read(name)):
+                    yield "".join(match), os.path.basename(name)
+
+
+def test_json_rpc_lists_every_errno():
+    table = read("docs", "json-rpc.md").split("| `data.errno` |")[1].split("\n\n")[0]
+    listed = set(re.findall(r"`(E\w+)`", "".join(re.findall(r"^\|.*?\|", table, re.M))))
+    sent = set(errnos())
+    assert len({errno for errno, _ in sent}) > 15
+    assert [place for place in sorted(sent) if place[0] not in listed] == []
+
+
+@pytest.mark.parametrize("of,header,name", [
+    ("a message", "jsonrpc", "JSONRPC_MESSAGE_MAX"),
+    ("values in it", "jsonrpc", "JSONRPC_VALUES_MAX"),
+    ("its depth", "jsonrpc", "JSONRPC_DEPTH_MAX"),
+    ("requests in a JSON-RPC batch", "jsonrpc", "JSONRPC_BATCH_MAX"),
+    ("answers to one batch", "jsonrpc", "JSONRPC_ANSWER_MAX"),
+    ("calls under way", "jsonrpc", "JSONRPC_CALLS_MAX"),
+    ("answers not read on a connection", "server", "SERVER_PENDING_HIGH"),
+    ("| |", "server", "SERVER_PENDING_MAX"),
+    ("answers not read on all connections", "server", "SERVER_PENDING_ALL"),
+    ("time in which", "server", "SERVER_STALL_MS"),
+    ("events not read", "server", "SERVER_EVENTS_MAX"),
+    ("connections", "server", "SERVER_CLIENTS_MAX"),
+])
+def test_json_rpc_lists_the_bounds(of, header, name):
+    value = re.search(r"#define %s\s+(\(.*?\)|\w+)" % name, read("src", "control", header + ".h"))
+    number = eval(value.group(1).replace("u", ""))  # "(4u << 20)"
+    table = read("docs", "json-rpc.md").split("| Of what |")[1].split("\n\n")[0]
+    row, = re.findall(r"^(?:\| )?%s.*" % re.escape(of), table, re.M)
+    amount, unit = re.fullmatch(r"(\d+) ?(MiB|s)?", row.split("|")[2].strip()).groups()
+    assert int(amount) * {None: 1, "MiB": 1 << 20, "s": 1000}[unit] == number
