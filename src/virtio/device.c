@@ -231,7 +231,9 @@ void virtio_device_set_status(struct virtio_device *dev, uint8_t status)
 		status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 		set &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 	}
-	st->status = status | (st->status & VIRTIO_STATUS_NEEDS_RESET);
+	/* DEVICE_NEEDS_RESET is the device's to set, and only a reset clears it. */
+	st->status = (status & (uint8_t)~VIRTIO_STATUS_NEEDS_RESET) |
+		     (st->status & VIRTIO_STATUS_NEEDS_RESET);
 	apply_features(dev);
 	if ((set & status &
 	     (st->legacy ? VIRTIO_CONFIG_S_DRIVER_OK : VIRTIO_CONFIG_S_FEATURES_OK)) &&

@@ -300,6 +300,8 @@ static bool status_ok(const struct staged *s)
 	if (st->legacy)
 		return !(st->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
 		       !(st->driver_features & ~(dev->features & UINT32_MAX));
+	if (s->device && s->broken != !!(st->status & VIRTIO_STATUS_NEEDS_RESET))
+		return false;
 	if (!(st->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return !(st->status & VIRTIO_CONFIG_S_DRIVER_OK);
 	return !(st->driver_features & ~offered) && (st->driver_features >> VIRTIO_F_VERSION_1 & 1);
@@ -368,6 +370,14 @@ static int check(struct staged *s)
 
 /* --- taking it over --- */
 
+/* Our own part says it for legacy devices, too; where it is not, there is the status (2.1). */
+static bool is_broken(const struct staged *s)
+{
+	if (s->device)
+		return s->broken;
+	return s->status ? s->state->status & VIRTIO_STATUS_NEEDS_RESET : s->vp->dev->stopped;
+}
+
 static void commit(struct staged *s)
 {
 	struct virtio_device *dev = s->vp->dev;
@@ -376,7 +386,7 @@ static void commit(struct staged *s)
 	memcpy(dev->state, s->state, state_len(dev));
 	if (s->device)
 		memcpy(s->vp->fn.state->msix_pending, s->msix_pending, sizeof(s->msix_pending));
-	virtio_device_restored(dev, s->device ? s->broken : dev->stopped);
+	virtio_device_restored(dev, is_broken(s));
 	if (s->driver_features && negotiated(dev->state) && dev->ops->negotiated)
 		dev->ops->negotiated(dev);
 	if (dev->ops->parts_apply)

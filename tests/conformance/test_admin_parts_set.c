@@ -256,6 +256,10 @@ static void test_2_1_status_and_features(void **state)
 	}
 	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
 		refused_part(f, P_DRV_FEATURES, 0, 0, &features[i], 8);
+	/* it needs a reset, and our own part says that it works */
+	f->after = f->parts;
+	*(uint8_t *)part_value(&f->after, P_STATUS, 0) |= S_NEEDS_RESET;
+	refused(f);
 }
 
 static void test_4_1_4_3_queues(void **state)

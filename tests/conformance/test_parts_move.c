@@ -320,9 +320,21 @@ static void test_places_that_wrap(void **state)
 	}
 }
 
-/*
- * A stream of another maker has no parts of ours: then a split ring says itself where it goes on.
- */
+/* f->again is f->parts as another maker would have it: without parts of ours. */
+static void common_parts(struct fixture *f)
+{
+	f->again.len = 0;
+	for (uint32_t at = 0; at < f->parts.len;) {
+		struct part_hdr *hdr = (struct part_hdr *)(f->parts.data + at);
+
+		if (hdr->type < 0x200)
+			part_put(&f->again, hdr->type, hdr->flags, hdr->selector, hdr + 1,
+				 hdr->len);
+		at += 16 + hdr->len;
+	}
+}
+
+/* Then a split ring says itself where it goes on. */
 static void test_a_stream_with_the_common_parts_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -337,15 +349,7 @@ static void test_a_stream_with_the_common_parts_alone(void **state)
 	post(f);
 	mode(f, 1, MODE_STOPPED);
 	parts_save(&f->pf, 1, &f->parts);
-	f->again.len = 0;
-	for (uint32_t at = 0; at < f->parts.len;) {
-		struct part_hdr *hdr = (struct part_hdr *)(f->parts.data + at);
-
-		if (hdr->type < 0x200)
-			part_put(&f->again, hdr->type, hdr->flags, hdr->selector, hdr + 1,
-				 hdr->len);
-		at += 16 + hdr->len;
-	}
+	common_parts(f);
 	mode(f, 2, MODE_STOPPED);
 	assert_int_equal(parts_load(&f->pf, 2, &f->again), OK);
 	take_over(f, 2);
@@ -408,11 +412,9 @@ static void test_an_interrupt_that_is_pending(void **state)
 	assert_int_equal(driver_events(&f->d, 0), 1);
 }
 
-/* A device that its driver broke is as broken where it came to. */
-static void test_a_broken_device(void **state)
+/* A device that its driver broke is as broken where it came to, until it is reset there. */
+static void broken_device_moves(struct fixture *f, bool ours)
 {
-	struct fixture *f = *state;
-
 	start(f, 0);
 	ring_set_avail_idx(&f->split, 1000);
 	kick(f);
@@ -420,8 +422,9 @@ static void test_a_broken_device(void **state)
 	assert_true(common(&f->d, C_DEVICE_STATUS, 1) & S_NEEDS_RESET);
 	mode(f, 1, MODE_STOPPED);
 	parts_save(&f->pf, 1, &f->parts);
+	common_parts(f);
 	mode(f, 2, MODE_STOPPED);
-	assert_int_equal(parts_load(&f->pf, 2, &f->parts), OK);
+	assert_int_equal(parts_load(&f->pf, 2, ours ? &f->parts : &f->again), OK);
 	take_over(f, 2);
 	/* a ring that is in order again does not make it whole */
 	ring_set_avail_idx(&f->split, 0);
@@ -441,6 +444,16 @@ static void test_a_broken_device(void **state)
 	reap_all(f);
 }
 
+static void test_a_broken_device(void **state)
+{
+	broken_device_moves(*state, true);
+}
+
+static void test_a_broken_device_with_the_common_parts_alone(void **state)
+{
+	broken_device_moves(*state, false);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -458,6 +471,7 @@ int main(void)
 		TEST(test_two_records),
 		TEST(test_an_interrupt_that_is_pending),
 		TEST(test_a_broken_device),
+		TEST(test_a_broken_device_with_the_common_parts_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,19 @@ static void test_2_4_1_a_reset_ends_with_the_last_io(void **state)
 	assert_int_equal(*(uint8_t *)ram_at(&f->d.ram, f->page + 512), 0x77);
 }
 
+/* The bit is not for the driver to set: a device that works would say that it does not. */
+static void test_2_1_2_a_driver_does_not_set_needs_reset(void **state)
+{
+	struct fixture *f = *state;
+
+	driver_start(&f->d, 0, &f->ring, 8);
+	set_common(&f->d, C_DEVICE_STATUS, 1, 0xf | S_NEEDS_RESET);
+	assert_int_equal(common(&f->d, C_DEVICE_STATUS, 1), 0xf);
+	add(f, 16);
+	driver_kick(&f->d, 0);
+	assert_true(used(f));
+}
+
 /* 2.1.2: on an error that needs a reset the device says so, and sends a configuration change. */
 /* rules: status-2 status-3 split-15 */
 static void test_2_1_2_a_broken_ring_needs_a_reset(void **state)
@@ -564,6 +577,7 @@ int main(void)
 		TEST(test_2_1_2_nothing_is_consumed_before_driver_ok),
 		TEST(test_2_4_1_after_a_reset_the_queues_are_left_alone),
 		TEST_BLK(test_2_4_1_a_reset_ends_with_the_last_io),
+		TEST(test_2_1_2_a_driver_does_not_set_needs_reset),
 		TEST(test_2_1_2_a_broken_ring_needs_a_reset),
 		TEST(test_2_1_2_a_dma_fault_needs_a_reset_and_is_counted),
 		TEST(test_2_7_a_ring_that_is_not_aligned_is_refused),
