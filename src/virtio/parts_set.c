@@ -381,13 +381,16 @@ static bool is_broken(const struct staged *s)
 static void commit(struct staged *s)
 {
 	struct virtio_device *dev = s->vp->dev;
+	/* Features and the status that makes them final may come in one SET, or one after the
+	 * other. */
+	bool final = negotiated(s->state) && (s->driver_features || !negotiated(dev->state));
 
 	s->state->halted = dev->state->halted;
 	memcpy(dev->state, s->state, state_len(dev));
 	if (s->device)
 		memcpy(s->vp->fn.state->msix_pending, s->msix_pending, sizeof(s->msix_pending));
 	virtio_device_restored(dev, is_broken(s));
-	if (s->driver_features && negotiated(dev->state) && dev->ops->negotiated)
+	if (final && dev->ops->negotiated)
 		dev->ops->negotiated(dev);
 	if (dev->ops->parts_apply)
 		dev->ops->parts_apply(dev, s->type);

@@ -7,6 +7,10 @@
 #include "parts.h"
 
 #define PAIRS 4
+
+/* ridge's own, with the offloads in use first */
+#define P_RIDGE_NET 0x5f1
+
 #define ALL                                                                                    \
 	(N_MAC | N_STATUS | N_CTRL_VQ | N_CTRL_RX | N_CTRL_RX_EXTRA | N_CTRL_VLAN |            \
 	 N_CTRL_MAC_ADDR | N_CTRL_GUEST_OFFLOADS | N_GUEST_CSUM | N_GUEST_TSO4 | N_MRG_RXBUF | \
@@ -282,6 +286,38 @@ static void test_offloads_and_announcement_move(void **state)
 	move_back(f);
 }
 
+/*
+ * Features without the status that makes them final, and then the rest, by another maker: without
+ * our own part the offloads are those that were negotiated.
+ */
+static void test_features_and_status_one_after_the_other(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t none = 0;
+
+	net_start(&f->n[0], ALL);
+	stop(f, 1);
+	stop(f, 2);
+	parts_save(&f->w.pf, 1, &f->parts);
+	f->after.len = 0;
+	part_put(&f->after, P_DRV_FEATURES, 0, 0, part_value(&f->parts, P_DRV_FEATURES, 0), 8);
+	part_put(&f->after, P_STATUS, 0, 0, &none, 1);
+	assert_int_equal(parts_load(&f->w.pf, 2, &f->after), OK);
+	assert_int_equal(net_offloads(f->n[1].member->vf.dev), 0);
+	f->after.len = 0;
+	part_put(&f->after, P_STATUS, 0, 0, part_value(&f->parts, P_STATUS, 0), 1);
+	assert_int_equal(parts_load(&f->w.pf, 2, &f->after), OK);
+	assert_int_equal(net_offloads(f->n[1].member->vf.dev), N_GUEST_CSUM | N_GUEST_TSO4);
+	/* the same status again does not change what was set meanwhile */
+	f->after.len = 0;
+	part_put(&f->after, P_RIDGE_NET, P_OPTIONAL, 0, (uint8_t[8]){ (uint8_t)N_GUEST_CSUM }, 8);
+	part_put(&f->after, P_STATUS, 0, 0, part_value(&f->parts, P_STATUS, 0), 1);
+	assert_int_equal(parts_load(&f->w.pf, 2, &f->after), OK);
+	assert_int_equal(net_offloads(f->n[1].member->vf.dev), N_GUEST_CSUM);
+	resume(f, 2);
+	resume(f, 1);
+}
+
 /* Receive buffers that were posted before are filled after. */
 static void test_buffers_move(void **state)
 {
@@ -485,6 +521,7 @@ int main(void)
 		TEST(test_filters_move),
 		TEST(test_tables_that_ran_over_move),
 		TEST(test_offloads_and_announcement_move),
+		TEST(test_features_and_status_one_after_the_other),
 		TEST(test_buffers_move),
 		TEST(test_a_legacy_function_moves),
 		TEST_MQ(test_queue_pairs_move),
