@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The root complex of an exported PF: what is plugged in, its DMA, its messages, its reset. */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ static struct iommu_space *domain_dma(struct pci_upstream *up, uint16_t rid, uin
 {
 	struct domain *d = domain_of(up);
 
-	if (pasid != IOMMU_NO_PASID || rid >= d->nbuses * RIDS_PER_BUS || !d->functions[rid])
+	if (pasid != IOMMU_NO_PASID || rid >= d->nbuses * RIDS_PER_BUS || !d->functions[rid] ||
+	    !domain_vmd_bus_master(d))
 		return NULL;
 	return d->space;
 }
@@ -43,7 +45,7 @@ static int domain_msi(struct pci_upstream *up, uint16_t rid, uint64_t address, u
 
 	if (rid >= d->nbuses * RIDS_PER_BUS || !d->functions[rid])
 		return 0;
-	err = d->params.message(d->params.ctx, address, data);
+	err = domain_vmd_bus_master(d) ? d->params.message(d->params.ctx, address, data) : -EAGAIN;
 	if (err != -EAGAIN)
 		return 0; /* without a VMM there is nobody to be interrupted */
 	d->stalled[rid / 64] |= 1ull << (rid % 64);
@@ -113,9 +115,15 @@ static const struct pci_upstream_ops upstream_ops = {
 static void reset_work(struct loop_work *work)
 {
 	struct domain *d = container_of(work, struct domain, reset_work);
+	struct pci_reset *wait = d->drain_all;
 
 	if (d->params.busy(d->params.ctx))
 		return;
+	if ((d->held || wait) && domain_drain(d, wait))
+		return;
+	d->drain_all = NULL;
+	if (wait)
+		wait->done(wait);
 	if (d->held) {
 		d->held = false;
 		vfio_access_done(&d->vdev, 0);
@@ -160,6 +168,44 @@ int domain_reset(struct domain *d, struct pci_reset *reset)
 	return -EINPROGRESS;
 }
 
+static void one_drained(struct pci_reset *drain)
+{
+	domain_settled(container_of(drain, struct domain, drain));
+}
+
+int domain_drain(struct domain *d, struct pci_reset *wait)
+{
+	uint32_t rids = d->nbuses * RIDS_PER_BUS;
+
+	pci_reset_cancel(&d->drain);
+	for (uint32_t rid = 0; rid < rids; rid++) {
+		struct pci_function *fn = d->functions[rid];
+
+		if (!fn || (domain_vmd_bus_master(d) && pci_function_bus_master(fn)))
+			continue;
+		if (!pci_function_drain(fn, &d->drain))
+			continue;
+		d->drain_all = wait;
+		return -EINPROGRESS;
+	}
+	return 0;
+}
+
+/* To each function it is as if its own had been turned on: what it held up goes on. */
+void domain_resume(struct domain *d)
+{
+	uint32_t rids = d->nbuses * RIDS_PER_BUS;
+
+	domain_room(d);
+	for (uint32_t rid = 0; rid < rids; rid++) {
+		struct pci_function *fn = d->functions[rid];
+
+		if (fn && pci_function_bus_master(fn))
+			pci_function_config_write(fn, PCI_COMMAND, 1,
+						  fn->state->config[PCI_COMMAND]);
+	}
+}
+
 /* --- from the guest --- */
 
 static int domain_bar_access(struct vfio_device *vdev, struct vfio_access *access)
@@ -175,7 +221,11 @@ static int domain_bar_access(struct vfio_device *vdev, struct vfio_access *acces
 
 static void domain_abandon(struct vfio_device *vdev)
 {
-	container_of(vdev, struct domain, vdev)->held = false;
+	struct domain *d = container_of(vdev, struct domain, vdev);
+
+	d->held = false;
+	d->drain_all = NULL;
+	pci_reset_cancel(&d->drain);
 }
 
 static const struct vfio_device_ops device_ops = {
@@ -228,6 +278,7 @@ int domain_new(const struct domain_params *params, struct domain **out)
 	d->access.ops = &domain_vmd_ops;
 	d->nbuses = buses_for(params->last_rid);
 	list_init(&d->waiting);
+	d->drain.done = one_drained;
 	for (uint32_t rid = 0; rid < RIDS_PER_BUS; rid++) {
 		d->resets[rid].domain = d;
 		d->resets[rid].reset.done = one_reset;

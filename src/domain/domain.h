@@ -22,7 +22,8 @@
  *
  * A function that is being reset, and the PF while VFs of its are, reads all ones, which is what a
  * host waits to be over (PCIe 6.6.2). A write that made VFs disappear is done when they have
- * stopped: no DMA of a VF follows the read that a host orders after it.
+ * stopped: no DMA of a VF follows the read that a host orders after it. So is one that turned bus
+ * mastering off, of a function or of the VMD, which is that of all behind it.
  */
 #ifndef RIDGE_DOMAIN_DOMAIN_H
 #define RIDGE_DOMAIN_DOMAIN_H

@@ -15,19 +15,26 @@ static uint32_t ecam_read(struct domain *d, uint64_t at, uint8_t len)
 	return pci_function_config_read(fn, at & 0xfff, len);
 }
 
-static void ecam_write(struct domain *d, uint64_t at, uint8_t len, uint32_t value)
+/* True if it took the function's access to memory away. */
+static bool ecam_write(struct domain *d, uint64_t at, uint8_t len, uint32_t value)
 {
 	struct pci_function *fn = domain_function(d, (uint32_t)(at >> 12));
 
+	bool was;
+
 	if (!fn || domain_away(d, fn))
-		return;
+		return false;
+	was = pci_function_bus_master(fn);
 	pci_function_config_write(fn, at & 0xfff, len, value);
 	if (!fn->is_vf)
 		d->ranges_stale = true;
+	return was && !pci_function_bus_master(fn);
 }
 
 int domain_ecam_access(struct domain *d, struct vfio_access *access)
 {
+	bool drain = false;
+
 	counter_inc(d->params.counters, config_accesses);
 	for (uint32_t i = 0; i < access->count;) {
 		uint64_t at = access->offset + i;
@@ -37,14 +44,18 @@ int domain_ecam_access(struct domain *d, struct vfio_access *access)
 		if (access->write) {
 			value = 0;
 			memcpy(&value, access->data + i, len);
-			ecam_write(d, at, len, le32toh(value));
+			drain |= ecam_write(d, at, len, le32toh(value));
 		} else {
 			value = htole32(ecam_read(d, at, len));
 			memcpy(access->data + i, &value, len);
 		}
 		i += len;
 	}
-	/* VFs that are gone do nothing any more before the host hears that they are. */
-	d->held = access->write && d->params.busy(d->params.ctx);
+	/*
+	 * VFs that are gone do nothing any more before the host hears that they are, nor does what
+	 * may not reach memory now.
+	 */
+	d->held = (access->write && d->params.busy(d->params.ctx)) ||
+		  (drain && domain_drain(d, NULL));
 	return d->held ? -EINPROGRESS : 0;
 }

@@ -51,7 +51,11 @@ struct domain {
 	unsigned int nranges;
 	bool ranges_stale;
 
-	bool held; /* a write to configuration space waits until VFs have stopped */
+	bool held; /* a write to configuration space waits until functions have stopped */
+
+	/* functions that may not reach memory any more, but do: one after another */
+	struct pci_reset drain;
+	struct pci_reset *drain_all; /* who turned the VMD's bus mastering off, or NULL */
 
 	/* the reset of everything */
 	struct list waiting;                      /* struct pci_reset: who waits for it */
@@ -67,6 +71,13 @@ bool domain_away(const struct domain *d, const struct pci_function *fn);
 
 /* 0 when done, or -EINPROGRESS and reset->done(). */
 int domain_reset(struct domain *d, struct pci_reset *reset);
+/*
+ * 0 if no function reaches memory that may not, or -EINPROGRESS and what was held goes on. wait:
+ * who turned bus mastering of the VMD off, or NULL.
+ */
+int domain_drain(struct domain *d, struct pci_reset *wait);
+/* Bus mastering of the VMD was turned on. */
+void domain_resume(struct domain *d);
 
 /* ecam.c: an access to BAR 0. 0, or -EINPROGRESS. */
 int domain_ecam_access(struct domain *d, struct vfio_access *access);
@@ -78,6 +89,7 @@ void domain_window_access(struct domain *d, struct vfio_access *access);
 extern const struct pci_access_ops domain_vmd_ops;
 void domain_vmd_init(struct domain *d);
 void domain_vmd_identity(const struct domain *d, struct vfio_identity *id);
+bool domain_vmd_bus_master(const struct domain *d);
 /* The guest's address of a BAR of the VMD. */
 uint64_t domain_vmd_bar(const struct domain *d, uint8_t bar);
 

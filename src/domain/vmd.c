@@ -42,12 +42,17 @@ static uint32_t vmd_config_read(struct pci_access *pa, uint16_t offset, uint8_t 
 
 static void vmd_config_write(struct pci_access *pa, uint16_t offset, uint8_t len, uint32_t value)
 {
+	struct domain *d = domain_of(pa);
+	bool was = domain_vmd_bus_master(d);
+
 	for (uint8_t i = 0; i < len; i++) {
 		uint32_t at = offset + i;
 
 		if (at == PCI_COMMAND || at == VMD_CONFIG || at == VMD_CONFIG + 1)
-			domain_of(pa)->config[at] = (uint8_t)(value >> (8 * i));
+			d->config[at] = (uint8_t)(value >> (8 * i));
 	}
+	if (!was && domain_vmd_bus_master(d))
+		domain_resume(d);
 }
 
 /* Accesses to BARs go to domain.c before. */
@@ -77,6 +82,11 @@ static int vmd_reset(struct pci_access *pa, struct pci_reset *reset)
 	memset(d->config + PCI_COMMAND, 0, 2);
 	memset(d->config + VMD_CONFIG, 0, 2);
 	return domain_reset(d, reset);
+}
+
+static int vmd_drain(struct pci_access *pa, struct pci_reset *wait)
+{
+	return domain_drain(domain_of(pa), wait);
 }
 
 static int vmd_dma_map(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,
@@ -131,6 +141,7 @@ const struct pci_access_ops domain_vmd_ops = {
 	.bar_read = vmd_bar_read,
 	.bar_write = vmd_bar_write,
 	.reset = vmd_reset,
+	.drain = vmd_drain,
 	.dma_map = vmd_dma_map,
 	.dma_unmap = vmd_dma_unmap,
 	.dma_last = vmd_dma_last,
@@ -172,6 +183,11 @@ void domain_vmd_identity(const struct domain *d, struct vfio_identity *id)
 		},
 		.bars_unprefetchable = 1u << VMD_BAR_ECAM | 1u << VMD_BAR_LOW,
 	};
+}
+
+bool domain_vmd_bus_master(const struct domain *d)
+{
+	return d->config[PCI_COMMAND] & PCI_COMMAND_MASTER;
 }
 
 uint64_t domain_vmd_bar(const struct domain *d, uint8_t bar)

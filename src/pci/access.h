@@ -20,7 +20,10 @@
 
 struct pci_access;
 
-/* Whoever waits for a function level reset. Owned by the caller until done() or cancelled. */
+/*
+ * Whoever waits for a function level reset, or for DMA to end. Owned by the caller until done() or
+ * cancelled.
+ */
 struct pci_reset {
 	struct list node; /* .next NULL: waits for nothing */
 	void (*done)(struct pci_reset *reset);
@@ -41,6 +44,11 @@ struct pci_access_ops {
 	/* Function level reset. 0 when done, or -EINPROGRESS and reset->done(): it waits for DMA.
 	 */
 	int (*reset)(struct pci_access *pa, struct pci_reset *reset);
+	/*
+	 * Bus mastering was turned off: 0 if no access to memory that began before is under way any
+	 * more, or -EINPROGRESS and wait->done() from the loop.
+	 */
+	int (*drain)(struct pci_access *pa, struct pci_reset *wait);
 	/* As iommu_map(), iommu_unmap() and iommu_last() on the address space of (this RID, pasid).
 	 */
 	int (*dma_map)(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,

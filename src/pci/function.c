@@ -59,6 +59,7 @@ int pci_function_init(struct pci_function *fn, const struct pci_function_ops *op
 	fn->is_vf = is_vf;
 	fn->cap_end = CAP_FIRST;
 	list_init(&fn->resets);
+	list_init(&fn->drains);
 	/* A VF has no extended capabilities. */
 	fn->config_len = is_vf ? CAP_LIMIT : PCI_CONFIG_SIZE;
 	fn->writable = calloc(2, fn->config_len);
@@ -81,6 +82,7 @@ int pci_function_init(struct pci_function *fn, const struct pci_function_ops *op
 
 void pci_function_destroy(struct pci_function *fn)
 {
+	pci_function_drained(fn);
 	free(fn->writable);
 	fn->writable = NULL;
 }
@@ -248,5 +250,24 @@ void pci_function_reset_done(struct pci_function *fn)
 		reset->done(reset);
 		if (last)
 			return;
+	}
+}
+
+int pci_function_drain(struct pci_function *fn, struct pci_reset *wait)
+{
+	int err = fn->ops->drain ? fn->ops->drain(fn) : 0;
+
+	if (err)
+		list_add_tail(&fn->drains, &wait->node);
+	return err;
+}
+
+void pci_function_drained(struct pci_function *fn)
+{
+	while (!list_empty(&fn->drains)) {
+		struct pci_reset *wait = list_first(&fn->drains, struct pci_reset, node);
+
+		list_del(&wait->node);
+		wait->done(wait);
 	}
 }

@@ -54,6 +54,11 @@ struct pci_function_ops {
 	 * Returns 0, or -EINPROGRESS and pci_function_reset_done() later.
 	 */
 	int (*reset)(struct pci_function *fn);
+	/*
+	 * May not reach memory any more: 0 if it does not, or -EINPROGRESS and
+	 * pci_function_drained() later, from the loop.
+	 */
+	int (*drain)(struct pci_function *fn);
 	/* Configuration space is as after a reset now. May be NULL. */
 	void (*reset_finished)(struct pci_function *fn);
 };
@@ -81,6 +86,7 @@ struct pci_function {
 	struct pci_bar bars[PCI_BARS]; /* for a VF: as the PF's VF BARs, filled in by the owner */
 	uint32_t changes;              /* writes to configuration space, and resets */
 	struct list resets;            /* struct pci_reset: who waits for the reset under way */
+	struct list drains;            /* struct pci_reset: who waits for DMA to end */
 	bool resetting;
 	bool quiet; /* no message leaves; those that are due are pending */
 };
@@ -130,6 +136,9 @@ void pci_function_bar_write(struct pci_function *fn, uint8_t bar, uint64_t offse
 			    uint8_t len);
 int pci_function_reset(struct pci_function *fn, struct pci_reset *reset);
 void pci_function_reset_done(struct pci_function *fn);
+/* As pci_access_ops has it. Whoever waits is told at the latest when the function is destroyed. */
+int pci_function_drain(struct pci_function *fn, struct pci_reset *wait);
+void pci_function_drained(struct pci_function *fn);
 
 /* A run of BARs of equal size, one after another: one of a function, or one of each of its VFs. */
 struct pci_range {

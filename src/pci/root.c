@@ -80,6 +80,13 @@ static int root_reset(struct pci_access *pa, struct pci_reset *reset)
 	return fn ? pci_function_reset(fn, reset) : 0;
 }
 
+static int root_drain(struct pci_access *pa, struct pci_reset *wait)
+{
+	struct pci_function *fn = function_of(pa);
+
+	return fn ? pci_function_drain(fn, wait) : 0;
+}
+
 /* Only requests without PASID for now: a channel that needs one brings its own address space. */
 static int root_dma_map(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,
 			uint64_t offset, int prot)
@@ -152,6 +159,7 @@ static const struct pci_access_ops root_access_ops = {
 	.bar_read = root_bar_read,
 	.bar_write = root_bar_write,
 	.reset = root_reset,
+	.drain = root_drain,
 	.dma_map = root_dma_map,
 	.dma_unmap = root_dma_unmap,
 	.dma_last = root_dma_last,

@@ -182,6 +182,20 @@ static bool writes_flr(const struct vfio_device *vdev, const struct vfio_access 
 	       (a->data[at - a->offset] & (PCI_EXP_DEVCTL_BCR_FLR >> 8));
 }
 
+static void drained(struct pci_reset *drain)
+{
+	vfio_access_done(container_of(drain, struct vfio_device, drain), 0);
+}
+
+/* Who is told that bus mastering is off may use the memory for something else. */
+static int after_command(struct vfio_device *vdev)
+{
+	if (vdev->pa->ops->config_read(vdev->pa, PCI_COMMAND, 2) & PCI_COMMAND_MASTER)
+		return 0;
+	vdev->drain.done = drained;
+	return vdev->pa->ops->drain(vdev->pa, &vdev->drain);
+}
+
 int vfio_config_access(struct vfio_device *vdev, struct vfio_access *a)
 {
 	counter_inc(vdev->counters, config_accesses);
@@ -203,5 +217,7 @@ int vfio_config_access(struct vfio_device *vdev, struct vfio_access *a)
 		vfio_irqs_update(vdev);
 		vfio_intx_update(vdev);
 	}
-	return 0;
+	return a->write && a->offset <= PCI_COMMAND && a->offset + a->count > PCI_COMMAND
+		       ? after_command(vdev)
+		       : 0;
 }

@@ -24,6 +24,7 @@ int vfio_device_init(struct vfio_device *vdev, const struct vfio_device_ops *ops
 void vfio_device_destroy(struct vfio_device *vdev)
 {
 	pci_reset_cancel(&vdev->flr);
+	pci_reset_cancel(&vdev->drain);
 	iommu_wait_cancel(&vdev->unmap);
 	vfio_io_fds_release(vdev);
 }
@@ -93,6 +94,7 @@ int vfio_device_close(struct vfio_device *vdev, struct vfio_wait *wait)
 	if (vdev->access && vdev->ops->abandon)
 		vdev->ops->abandon(vdev);
 	vdev->access = NULL;
+	pci_reset_cancel(&vdev->drain);
 	iommu_wait_cancel(&vdev->unmap);
 	vdev->unmap_wait = NULL;
 	vfio_irqs_release(vdev);

@@ -96,6 +96,7 @@ struct vfio_device {
 	struct pci_reset flr;
 	struct vfio_wait *flr_wait; /* a reset's, or the close's */
 	bool flr_of_access;         /* a guest wrote the FLR bit */
+	struct pci_reset drain;     /* a guest turned bus mastering off */
 	struct iommu_wait unmap;
 	struct vfio_wait *unmap_wait;
 	bool unmap_all; /* there is more to be unmapped */

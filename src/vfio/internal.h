@@ -8,7 +8,7 @@
 void vfio_config_init(struct vfio_device *vdev);
 /* What a user finds at first, and after a reset. */
 void vfio_config_reset(struct vfio_device *vdev);
-/* -EINPROGRESS if the write reset the function. */
+/* -EINPROGRESS if the write reset the function, or DMA that it forbids has to end. */
 int vfio_config_access(struct vfio_device *vdev, struct vfio_access *access);
 bool vfio_config_intx_disabled(const struct vfio_device *vdev);
 

@@ -55,7 +55,7 @@ int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, ui
 void virtio_device_destroy(struct virtio_device *dev)
 {
 	loop_work_cancel(&dev->work);
-	loop_work_cancel(&dev->reset_work);
+	loop_work_cancel(&dev->settled_work);
 	loop_work_cancel(&dev->halt_work);
 	drop_held(dev, NULL);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
@@ -377,15 +377,22 @@ static void reset_finish(struct virtio_device *dev)
  * Who waited may free the device. Its type is not in the middle of anything here, as it would be
  * where the last chain ended.
  */
-static void reset_work(struct loop_work *work)
+static void settled_work(struct loop_work *work)
 {
-	struct virtio_device *dev = container_of(work, struct virtio_device, reset_work);
+	struct virtio_device *dev = container_of(work, struct virtio_device, settled_work);
 
 	if (dev->in_flight)
 		return;
 	if (dev->resetting)
 		reset_finish(dev);
-	dev->transport->reset_done(dev);
+	dev->draining = false;
+	dev->transport->settled(dev);
+}
+
+int virtio_device_drain(struct virtio_device *dev)
+{
+	dev->draining = dev->in_flight;
+	return dev->draining ? -EINPROGRESS : 0;
 }
 
 int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset)
@@ -507,11 +514,10 @@ static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head
 	counter_inc(dev->counters, requests);
 	dev->in_flight--;
 	device_halt_check(dev);
-	if (dev->resetting) {
-		if (!dev->in_flight)
-			loop_work_queue(dev->loop, &dev->reset_work, reset_work);
+	if (!dev->in_flight && (dev->resetting || dev->draining))
+		loop_work_queue(dev->loop, &dev->settled_work, settled_work);
+	if (dev->resetting)
 		return false;
-	}
 	if (vq->resetting) {
 		virtq_forget(vq, head);
 		if (!vq->in_flight)

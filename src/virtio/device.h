@@ -88,8 +88,8 @@ struct virtio_transport_ops {
 	/* vector exists and may be used */
 	bool (*vector_ok)(struct virtio_device *dev, uint16_t vector);
 	bool (*msix_enabled)(struct virtio_device *dev);
-	/* From the loop; may free the device. */
-	void (*reset_done)(struct virtio_device *dev);
+	/* Nothing is in flight after a reset or a drain. From the loop; may free the device. */
+	void (*settled)(struct virtio_device *dev);
 	/* While quiet, no interrupt is sent, and none is lost. */
 	void (*quiet)(struct virtio_device *dev, bool quiet);
 };
@@ -130,16 +130,17 @@ struct virtio_device {
 	uint32_t config_len;
 	struct virtq *queues;
 	struct loop_work work;
-	struct loop_work reset_work; /* the last chain came back: the reset ends */
-	struct loop_work halt_work;  /* the same, for a halt */
-	struct virtio_halt *halting; /* who waits for it, or NULL */
-	unsigned int in_flight;      /* chains */
-	int budget;                  /* left in this turn */
-	struct loop_turn time;       /* ... of which this is the time */
-	unsigned int units;          /* what the last chain cost */
-	uint16_t turn;               /* the queue that it begins with */
-	struct list held;            /* completions while the device may not reach memory */
+	struct loop_work settled_work; /* the last chain came back: a reset or a drain ends */
+	struct loop_work halt_work;    /* the same, for a halt */
+	struct virtio_halt *halting;   /* who waits for it, or NULL */
+	unsigned int in_flight;        /* chains */
+	int budget;                    /* left in this turn */
+	struct loop_turn time;         /* ... of which this is the time */
+	unsigned int units;            /* what the last chain cost */
+	uint16_t turn;                 /* the queue that it begins with */
+	struct list held;              /* completions while the device may not reach memory */
 	bool resetting;
+	bool draining; /* somebody waits for what is in flight, and for no more */
 	bool stopped;
 	const char *stop_reason;    /* static */
 	void (*on_stop)(void *ctx); /* it stopped; may be NULL */
@@ -181,6 +182,8 @@ void virtio_device_config_write(struct virtio_device *dev, uint32_t offset, cons
  */
 int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset);
 void virtio_reset_cancel(struct virtio_reset *reset);
+/* The device may not reach memory now: 0 if nothing is in flight, or -EINPROGRESS and settled(). */
+int virtio_device_drain(struct virtio_device *dev);
 /* What was held up may go on: bus mastering was turned on. */
 void virtio_device_resume(struct virtio_device *dev);
 

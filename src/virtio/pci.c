@@ -260,6 +260,11 @@ static int vp_reset(struct pci_function *fn)
 	return virtio_device_reset(vp_of(fn)->dev, NULL);
 }
 
+static int vp_drain(struct pci_function *fn)
+{
+	return virtio_device_drain(vp_of(fn)->dev);
+}
+
 static void vp_reset_finished(struct pci_function *fn)
 {
 	struct virtio_pci *vp = vp_of(fn);
@@ -275,6 +280,7 @@ static const struct pci_function_ops vp_function_ops = {
 	.config_reading = vp_config_reading,
 	.config_written = vp_config_written,
 	.reset = vp_reset,
+	.drain = vp_drain,
 	.reset_finished = vp_reset_finished,
 };
 
@@ -311,10 +317,11 @@ static bool vp_msix_enabled(struct virtio_device *dev)
 	return pci_function_msix_enabled(&vp->fn);
 }
 
-static void vp_reset_done(struct virtio_device *dev)
+static void vp_settled(struct virtio_device *dev)
 {
 	struct virtio_pci *vp = dev->transport_ctx;
 
+	pci_function_drained(&vp->fn);
 	if (vp->fn.resetting)
 		pci_function_reset_done(&vp->fn);
 }
@@ -331,7 +338,7 @@ static const struct virtio_transport_ops vp_transport_ops = {
 	.interrupt = vp_interrupt,
 	.vector_ok = vp_vector_ok,
 	.msix_enabled = vp_msix_enabled,
-	.reset_done = vp_reset_done,
+	.settled = vp_settled,
 	.quiet = vp_quiet,
 };
 

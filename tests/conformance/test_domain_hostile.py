@@ -9,7 +9,7 @@ import time
 import pytest
 
 from domain import CTRL, MESSAGES_AT, NUM, PF, SRIOV, VF1, VFE, Domain, Function, Modern
-from vfio_user import BAR0, NO_REPLY, REGION_READ, REGION_WRITE, wait_for
+from vfio_user import BAR0, CONFIG, NO_REPLY, REGION_READ, REGION_WRITE, wait_for
 from virtio_guest import VERSION_1, Blk, rng_read
 
 MIB = 1 << 20
@@ -146,6 +146,39 @@ def test_the_pf_is_reset_while_a_vf_has_io(slow):
     assert slow.vf.config_read(0x2C, 4) == 0xFFFFFFFF
     time.sleep(0.1)
     assert slow.poisoned() and d.drain() == []
+
+
+@pytest.mark.rules("pci-bus-1")
+@pytest.mark.parametrize("whose", ["vf", "vmd"])
+def test_bus_mastering_is_turned_off_during_io(slow, whose):
+    """The host hears that it is off when the last access to its memory was made."""
+    d = slow.d
+    region, offset = (BAR0, VF1 << 12 | 4) if whose == "vf" else (CONFIG, 4)
+    begin = slow.memory.used
+    slow.submit()
+    buffers = slice(begin, slow.memory.used)
+    d.send(REGION_WRITE, struct.pack("<QIIH", offset, region, 2, 0x2), flags=NO_REPLY)
+    ident = d.send(REGION_READ, struct.pack("<QII", 0, BAR0, 4))
+    assert silent(d, 0.5)
+    slow.hang(False)
+    d.reply_to(ident, REGION_READ)
+    slow.memory.map[buffers] = b"\xa5" * (buffers.stop - buffers.start)
+    held = slow.memory.map[:]
+    slow.driver.kick()
+    time.sleep(0.1)
+    assert slow.memory.map[:] == held and d.drain() == []
+    d.write(region, offset, b"\x06\0")  # what ended meanwhile is told now
+    assert d.wait_message() == (MESSAGES_AT, VF1 << 8 | 1)
+    assert sum(1 for _ in iter(slow.driver.queues[0].pop, None)) == 8
+
+
+def test_bus_mastering_is_turned_off_for_good(slow):
+    """I/O that does not end is waited for as long as by everything else."""
+    slow.submit()
+    post_config(slow.d, VF1, 4, 0x2)
+    assert slow.d.closed(10)
+    slow.hang(False)
+    assert slow.exported.local()
 
 
 def test_memory_is_unmapped_during_io(slow):

@@ -386,6 +386,26 @@ def test_unmap_waits_for_io(hanging, variant):
     other.close()
 
 
+@pytest.mark.rules("pci-bus-1")
+def test_turning_bus_mastering_off_waits_for_io(hanging, variant):
+    """The guest may use the memory for something else when it reads on."""
+    guest = hanging(variant)
+    hang(guest)
+    guest.client.send(vfio_user.REGION_WRITE, struct.pack("<QIIH", 4, vfio_user.CONFIG, 2, 0x3),
+                      flags=vfio_user.NO_REPLY)
+    ident = guest.client.send(vfio_user.REGION_READ, struct.pack("<QII", 4, vfio_user.CONFIG, 2))
+    guest.client.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        guest.client.sock.recv(1)
+    guest.client.sock.settimeout(5)
+    guest.function.fault("backend-hang", 0)
+    answer = guest.client.reply_to(ident, vfio_user.REGION_READ)
+    assert not answer.payload[16] & 0x4
+    held = guest.memory.map[:]
+    time.sleep(0.1)
+    assert guest.memory.map[:] == held
+
+
 @pytest.mark.rules("vu-connection-5")
 @pytest.mark.parametrize("what", ["unmap", "reset", "flr", "status"])
 def test_waiting_for_io_is_bounded(hanging, functions, attach, variant, what):

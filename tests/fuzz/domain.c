@@ -179,6 +179,7 @@ static void place(struct targets *t, uint8_t which, uint8_t how)
 	/* The VMD's own window was put somewhere before, or not. */
 	access_region(t, 7, 0x18, 4, 0x80000000u, true);
 	access_region(t, 7, 0x1c, 4, 0, true);
+	access_region(t, 7, 0x04, 2, 6, true);
 	base = 0x80000000u + (uint64_t)(how & 15) * 0x4000;
 	ecam_write(t, which, (uint16_t)(0x18 + 8 * ((how >> 4) & 1)), 4, (uint32_t)base);
 	if (how & 0x40)
