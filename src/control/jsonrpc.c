@@ -9,6 +9,8 @@
 
 #include "control/buffer.h"
 
+#define TOKENER_KEEP 4096 /* bytes of a message after which its tokener is used again */
+
 struct jsonrpc_batch {
 	struct jsonrpc *rpc; /* NULL: the stream is gone */
 	size_t pending;
@@ -18,16 +20,23 @@ struct jsonrpc_batch {
 
 static void batch_end(struct jsonrpc *rpc);
 
+static struct json_tokener *tokener_new(void)
+{
+	struct json_tokener *tok = json_tokener_new_ex(JSONRPC_DEPTH_MAX);
+
+	if (tok)
+		json_tokener_set_flags(tok, JSON_TOKENER_STRICT |
+						    JSON_TOKENER_ALLOW_TRAILING_CHARS |
+						    JSON_TOKENER_VALIDATE_UTF8);
+	return tok;
+}
+
 int jsonrpc_init(struct jsonrpc *rpc, const struct jsonrpc_ops *ops, void *context)
 {
 	*rpc = (struct jsonrpc){ .ops = ops, .context = context };
 	list_init(&rpc->calls);
-	rpc->tok = json_tokener_new_ex(JSONRPC_DEPTH_MAX);
-	if (!rpc->tok)
-		return -ENOMEM;
-	json_tokener_set_flags(rpc->tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS |
-						 JSON_TOKENER_VALIDATE_UTF8);
-	return 0;
+	rpc->tok = tokener_new();
+	return rpc->tok ? 0 : -ENOMEM;
 }
 
 void jsonrpc_close(struct jsonrpc *rpc)
@@ -291,7 +300,7 @@ static void request_take(struct jsonrpc *rpc, struct jsonrpc_batch *batch,
 }
 
 /* Section 6. What is in it is taken request by request, by batch_step(). */
-static void batch_take(struct jsonrpc *rpc, struct json_object *array)
+static void batch_take(struct jsonrpc *rpc, struct json_object *array, size_t memory)
 {
 	size_t n = json_object_array_length(array);
 	struct jsonrpc_batch *batch;
@@ -310,6 +319,7 @@ static void batch_take(struct jsonrpc *rpc, struct json_object *array)
 	batch->rpc = rpc;
 	batch->pending = 1; /* so that it lives until its last request is taken */
 	rpc->batch = batch;
+	rpc->batch_memory = memory;
 	rpc->batch_array = json_object_get(array);
 	rpc->batch_next = 0;
 }
@@ -319,6 +329,7 @@ static void batch_end(struct jsonrpc *rpc)
 	struct jsonrpc_batch *batch = rpc->batch;
 
 	rpc->batch = NULL;
+	rpc->batch_memory = 0;
 	json_object_put(rpc->batch_array);
 	rpc->batch_array = NULL;
 	batch_put(batch);
@@ -332,19 +343,43 @@ static void batch_step(struct jsonrpc *rpc)
 		batch_end(rpc);
 }
 
-static void stream_error(struct jsonrpc *rpc, int code, const char *text, bool end)
+/* Memory of the message that is being read: its text may be there twice for a moment. */
+static size_t message_memory(const struct jsonrpc *rpc)
+{
+	return 2 * rpc->length + JSONRPC_VALUE_SIZE * rpc->values;
+}
+
+static void message_end(struct jsonrpc *rpc)
+{
+	/* A tokener keeps the memory that its longest string took. */
+	struct json_tokener *tok = rpc->length > TOKENER_KEEP ? tokener_new() : NULL;
+
+	json_tokener_reset(rpc->tok);
+	if (tok) {
+		json_tokener_free(rpc->tok);
+		rpc->tok = tok;
+	}
+	rpc->length = 0;
+	rpc->values = 0;
+}
+
+static void stream_error(struct jsonrpc *rpc, int code, const char *text)
 {
 	struct error e = { .code = code };
 
 	snprintf(e.text, sizeof(e.text), "%s", text);
 	jsonrpc_refuse(rpc, &e);
-	json_tokener_reset(rpc->tok);
-	rpc->length = 0;
-	rpc->values = 0;
-	if (end)
-		rpc->ended = true;
-	else
-		rpc->skipping = true;
+	message_end(rpc);
+	rpc->skipping = true;
+}
+
+void jsonrpc_give_up(struct jsonrpc *rpc, const struct error *e)
+{
+	jsonrpc_refuse(rpc, e);
+	message_end(rpc);
+	rpc->ended = true;
+	if (rpc->batch)
+		batch_end(rpc);
 }
 
 static bool is_space(char c)
@@ -386,12 +421,12 @@ static bool feed_count(struct jsonrpc *rpc, const char *data, size_t len)
 static size_t feed_message(struct jsonrpc *rpc, const char *data, size_t len)
 {
 	/* A NUL would end the text for json-c; here it is a byte that JSON does not have. */
-	size_t used, usable = strnlen(data, len);
+	size_t memory, used, usable = strnlen(data, len);
 	struct json_object *message;
 	enum json_tokener_error err;
 
 	if (!usable) {
-		stream_error(rpc, ERROR_PARSE, "not JSON: a NUL byte", false);
+		stream_error(rpc, ERROR_PARSE, "not JSON: a NUL byte");
 		return 1;
 	}
 	if (usable > INT_MAX)
@@ -400,26 +435,28 @@ static size_t feed_message(struct jsonrpc *rpc, const char *data, size_t len)
 	err = json_tokener_get_error(rpc->tok);
 	used = err == json_tokener_continue ? usable : json_tokener_get_parse_end(rpc->tok);
 	if (!feed_count(rpc, data, used)) {
+		struct error e = { .code = ERROR_INVALID_REQUEST,
+				   .text = "the message is too long: at most 4 MiB and 131072 "
+					   "values" };
+
 		json_object_put(message);
-		stream_error(rpc, ERROR_INVALID_REQUEST,
-			     "the message is too long: at most 4 MiB and 131072 values", true);
+		jsonrpc_give_up(rpc, &e);
 		return used;
 	}
 	if (err == json_tokener_continue)
 		return used;
 	if (err == json_tokener_error_depth) {
-		stream_error(rpc, ERROR_PARSE, "nested more than 32 deep", false);
+		stream_error(rpc, ERROR_PARSE, "nested more than 32 deep");
 		return used;
 	}
 	if (err != json_tokener_success) {
-		stream_error(rpc, ERROR_PARSE, json_tokener_error_desc(err), false);
+		stream_error(rpc, ERROR_PARSE, json_tokener_error_desc(err));
 		return used;
 	}
-	rpc->length = 0;
-	rpc->values = 0;
-	json_tokener_reset(rpc->tok);
+	memory = message_memory(rpc);
+	message_end(rpc);
 	if (json_object_is_type(message, json_type_array))
-		batch_take(rpc, message);
+		batch_take(rpc, message, memory);
 	else
 		request_take(rpc, NULL, message);
 	json_object_put(message);
@@ -434,6 +471,11 @@ bool jsonrpc_pending(const struct jsonrpc *rpc)
 bool jsonrpc_partial(const struct jsonrpc *rpc)
 {
 	return rpc->length || rpc->skipping;
+}
+
+size_t jsonrpc_memory(const struct jsonrpc *rpc)
+{
+	return message_memory(rpc) + rpc->batch_memory;
 }
 
 static bool waits(struct jsonrpc *rpc)

@@ -8,7 +8,7 @@
  * many as they take memory (so that a small message cannot become a large tree), the calls in a
  * batch, and the text of a batch's answers. After text that is not JSON, everything up to the next
  * newline is skipped. A message beyond a bound ends the stream, as there is no way to know where it
- * would end.
+ * would end. What all streams together hold is bounded by who has them: see jsonrpc_memory().
  *
  * Calls may be answered at any time and in any order; the answers of a batch leave together, when
  * the last of them is there. A call that outlives its stream is answered into the void.
@@ -27,7 +27,8 @@
 #define JSONRPC_MESSAGE_MAX (4u << 20)
 #define JSONRPC_DEPTH_MAX   32
 #define JSONRPC_VALUES_MAX  131072
-#define JSONRPC_CONTAINER   8 /* values that an array or object counts for, empty or not */
+#define JSONRPC_CONTAINER   8   /* values that an array or object counts for, empty or not */
+#define JSONRPC_VALUE_SIZE  160 /* bytes that a value takes at most, but for its text */
 #define JSONRPC_BATCH_MAX   1024
 #define JSONRPC_ANSWER_MAX  (32u << 20) /* bytes of all answers to one batch */
 #define JSONRPC_CALLS_MAX   256         /* under way in one stream before it is read no further */
@@ -67,6 +68,7 @@ struct jsonrpc {
 	struct json_tokener *tok;
 	size_t length;               /* of the message being read, so far */
 	size_t values;               /* in it, so far; at least as many as they count for */
+	size_t batch_memory;         /* that batch_array takes */
 	bool skipping;               /* to the next newline */
 	bool ended;                  /* the stream is beyond repair: the last answer says why */
 	struct jsonrpc_batch *batch; /* whose requests are not all taken yet; NULL: none */
@@ -96,6 +98,11 @@ size_t jsonrpc_step(struct jsonrpc *rpc, const char *data, size_t len);
 bool jsonrpc_pending(const struct jsonrpc *rpc);
 /* The stream is in the middle of a message. */
 bool jsonrpc_partial(const struct jsonrpc *rpc);
+
+/* Bytes that a message takes at most that is not complete, or a batch that is not all taken. */
+size_t jsonrpc_memory(const struct jsonrpc *rpc);
+/* Frees that, and ends the stream with an error. */
+void jsonrpc_give_up(struct jsonrpc *rpc, const struct error *e);
 
 /* Answers a call and frees it. result is consumed; NULL is the result null. */
 void jsonrpc_reply(struct jsonrpc_call *call, struct json_object *result);

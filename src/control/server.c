@@ -40,11 +40,12 @@ struct client {
 	struct loop_work work; /* everything happens in client_run() */
 	struct list busy;      /* in the server's list */
 	struct loop_timer stalled;
-	struct buffer in;  /* received, not yet fed */
-	struct buffer out; /* not yet sent */
-	bool subscribed;   /* to events */
-	bool eof;          /* it will say no more, but may still read */
-	bool refused;      /* it is told why, and that is all */
+	struct loop_timer partial; /* while a message is not complete */
+	struct buffer in;          /* received, not yet fed */
+	struct buffer out;         /* not yet sent */
+	bool subscribed;           /* to events */
+	bool eof;                  /* it will say no more, but may still read */
+	bool refused;              /* it is told why, and that is all */
 	bool broken;
 };
 
@@ -55,6 +56,7 @@ static void client_free(struct client *c)
 	loop_work_cancel(&c->work);
 	list_del(&c->busy);
 	loop_timer_cancel(&c->stalled);
+	loop_timer_cancel(&c->partial);
 	loop_fd_del(c->srv->ctl->loop, &c->lfd);
 	fd_close(&fd);
 	jsonrpc_close(&c->rpc);
@@ -101,6 +103,40 @@ static bool client_full(struct jsonrpc *rpc)
 	return c->broken || buffer_len(&c->out) > SERVER_PENDING_HIGH;
 }
 
+static void client_give_up(struct client *c, int err, const char *text)
+{
+	struct error e;
+
+	error_set(&e, err, "%s", text);
+	log_warn("client %s: %s", c->rpc.who, e.text);
+	jsonrpc_give_up(&c->rpc, &e);
+}
+
+static void client_partial(struct loop_timer *timer);
+
+/* Messages that are not complete may take some memory, for some time. */
+static void client_bound(struct client *c)
+{
+	size_t sum = 0, memory = jsonrpc_memory(&c->rpc);
+	struct client *other, *largest = c;
+
+	if (!memory)
+		loop_timer_cancel(&c->partial);
+	else if (!loop_timer_armed(&c->partial))
+		loop_timer_set(c->srv->ctl->loop, &c->partial, SERVER_PARTIAL_MS, client_partial);
+	if (memory < SERVER_PARTIAL_ALL / SERVER_CLIENTS_MAX)
+		return;
+	list_for_each (other, &c->srv->clients, node) {
+		sum += jsonrpc_memory(&other->rpc);
+		if (jsonrpc_memory(&other->rpc) > jsonrpc_memory(&largest->rpc))
+			largest = other;
+	}
+	if (sum <= SERVER_PARTIAL_ALL)
+		return;
+	client_give_up(largest, EAGAIN,
+		       "too much is being sent at once, by all; send it again, or less of it");
+}
+
 static void client_step(struct client *c)
 {
 	size_t len = buffer_len(&c->in) < STEP_SIZE ? buffer_len(&c->in) : STEP_SIZE;
@@ -108,6 +144,7 @@ static void client_step(struct client *c)
 	if (c->refused || (!len && !jsonrpc_pending(&c->rpc)))
 		return;
 	buffer_take(&c->in, jsonrpc_step(&c->rpc, buffer_data(&c->in), len));
+	client_bound(c);
 }
 
 /* Another step would do something. */
@@ -181,6 +218,18 @@ static void client_run(struct loop_work *work)
 static void client_kick(struct client *c)
 {
 	loop_work_queue(c->srv->ctl->loop, &c->work, client_run);
+}
+
+static void client_partial(struct loop_timer *timer)
+{
+	struct client *c = container_of(timer, struct client, partial);
+
+	/* What it sent may wait for us: then it has more time. */
+	if (client_wants_input(c) && list_empty(&c->busy))
+		client_give_up(c, ETIMEDOUT,
+			       "the message did not end in time; send all of it at once");
+	else
+		client_bound(c);
 }
 
 static void client_progress(struct jsonrpc *rpc)

@@ -8,9 +8,11 @@ real-time priority, the hostile ones a lower one, where that is allowed. A measu
 spoilt all the same is made again.
 """
 
+import contextlib
 import multiprocessing
 import os
 import random
+import select
 import socket
 import statistics
 import time
@@ -37,6 +39,14 @@ def _daemon():
         daemon("function.create", type="rng", name=f"f{n}", pf="pf")
     yield daemon
     daemon.close()
+
+
+@pytest.fixture(scope="module", autouse=True, name="unfinished")
+def _unfinished(daemon):
+    """A message without its end, and when it was begun: the other tests take the time it needs."""
+    with daemon.connect(timeout=120) as connection:
+        connection.send('{"jsonrpc":"2.0","id":1,"method":"')
+        yield connection, time.monotonic()
 
 
 def fds(pid):
@@ -293,6 +303,52 @@ def test_nothing_leaks(daemon):
     last = memory(pid)
     print(f"KiB: {first}, then {last}")
     assert last - first < 8192, (first, last)
+
+
+def test_unfinished_messages_are_bounded(daemon):
+    """There is room for a few of the largest, all clients together; whoever has one too many goes."""
+    large = b"[{" + b",".join(b'"%x":1' % n for n in range(100000))  # 18 MiB, for all ridged knows
+    before = memory(daemon.process.pid)
+    connections = [daemon.connect() for _ in range(10)]
+    for connection in connections:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.send(large)
+        assert "result" in daemon.connect().ask(REQUEST.decode())
+    def gone():
+        return [c for c in connections if select.select([c.socket], [], [], 0)[0]]
+    wait_until(lambda: len(gone()) == 10 - 7)
+    print(f"KiB: {memory(daemon.process.pid) - before} more")
+    assert memory(daemon.process.pid) - before < 400 << 10
+    for connection in gone():
+        error = connection.line()["error"]
+        assert error["data"] == {"errno": "EAGAIN"} and "too much is being sent" in error["message"]
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.line() is None
+    for connection in set(connections) - set(gone()):  # what has its place may end
+        connection.send('}]\n')
+        assert connection.line()[0]["error"]["code"] == -32600
+    for connection in connections:
+        connection.close()
+
+
+def test_a_large_message_leaves_nothing(daemon):
+    """What its longest string took is not kept for the next one."""
+    before = memory(daemon.process.pid)
+    connections = [daemon.connect() for _ in range(16)]
+    for connection in connections:
+        connection.send(b'{"jsonrpc":"2.0","id":1,"method":"%s"}' % (b"x" * 4000000))
+        assert connection.line()["error"]["code"] == -32601
+    assert memory(daemon.process.pid) - before < 32 << 10
+    for connection in connections:
+        connection.close()
+
+
+def test_an_unfinished_message_ends(daemon, unfinished):
+    connection, begin = unfinished
+    error = connection.line()["error"]
+    assert error["data"] == {"errno": "ETIMEDOUT"} and "did not end in time" in error["message"]
+    assert time.monotonic() - begin > 29
+    assert connection.line() is None
 
 
 @pytest.mark.parametrize("data, code, words", [

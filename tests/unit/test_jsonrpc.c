@@ -414,6 +414,46 @@ static void values_bound(void **state)
 	expect(f, INVALID("null", "the message is too long: at most 4 MiB and 131072 values"));
 }
 
+static void memory_while_not_taken(void **state)
+{
+	static const char wait[] = "{\"jsonrpc\":\"2.0\",\"method\":\"wait\",\"id\":1}";
+	struct fixture *f = *state;
+	size_t memory;
+
+	feed(f, "[");
+	for (unsigned i = 0; i < JSONRPC_CALLS_MAX; i++) {
+		feed(f, wait);
+		feed(f, ",");
+	}
+	memory = jsonrpc_memory(&f->rpc);
+	assert_in_range(memory, JSONRPC_CALLS_MAX * sizeof(wait), JSONRPC_MESSAGE_MAX);
+	/* All but one of its requests are under way. */
+	feed(f, wait);
+	feed(f, "]");
+	assert_true(jsonrpc_memory(&f->rpc) > memory);
+	assert_true(jsonrpc_pending(&f->rpc));
+	jsonrpc_reply(f->waiting[0], NULL);
+	f->waiting[0] = NULL;
+	jsonrpc_feed(&f->rpc, "", 0);
+	assert_false(jsonrpc_pending(&f->rpc));
+	assert_int_equal(jsonrpc_memory(&f->rpc), 0);
+}
+
+static void given_up(void **state)
+{
+	struct fixture *f = *state;
+	struct error e;
+
+	error_set(&e, 11, "no room");
+	feed(f, "{\"a\":[");
+	assert_true(jsonrpc_memory(&f->rpc) > 0);
+	jsonrpc_give_up(&f->rpc, &e);
+	assert_int_equal(jsonrpc_memory(&f->rpc), 0);
+	assert_int_equal(feed(f, "{}"), 0);
+	expect(f, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,"
+		  "\"message\":\"no room\",\"data\":{\"errno\":\"EAGAIN\"}}}\n");
+}
+
 static void calls_bound(void **state)
 {
 	struct fixture *f = *state;
@@ -480,6 +520,8 @@ int main(void)
 		TEST(length_bound),
 		TEST(length_bound_not_reached),
 		TEST(values_bound),
+		TEST(memory_while_not_taken),
+		TEST(given_up),
 		TEST(calls_bound),
 		TEST(not_fed_while_full),
 		TEST(calls_outlive_the_stream),
