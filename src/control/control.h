@@ -90,4 +90,7 @@ void methods_call(struct jsonrpc_call *call, const char *method, struct json_obj
 /* Answers a call with an error, prefixed with what was asked. call may be NULL: nobody waits. */
 void methods_fail(struct jsonrpc_call *call, const char *what, struct error *e);
 
+/* For methods without parameters: false if some were given, and the call is answered. */
+bool methods_no_params(struct jsonrpc_call *call, const char *what, struct json_object *params);
+
 #endif

@@ -25,6 +25,17 @@ void methods_fail(struct jsonrpc_call *call, const char *what, struct error *e)
 	jsonrpc_fail(call, e);
 }
 
+bool methods_no_params(struct jsonrpc_call *call, const char *what, struct json_object *params)
+{
+	static const char *const none[] = { NULL };
+	struct error e;
+
+	if (!params_strings(params, none, NULL, &e))
+		return true;
+	methods_fail(call, what, &e);
+	return false;
+}
+
 /* pf.add for a PF that exists. Returns 0 if it is as asked, or a negative errno with e set. */
 static int pf_again(const struct pf *pf, const struct params *asked, struct error *e)
 {
@@ -129,9 +140,11 @@ static void pf_restart_call(struct control *ctl, struct jsonrpc_call *call,
 
 static void system_info(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
 {
-	struct json_object *o = json_object_new_object();
+	struct json_object *o;
 
-	(void)params;
+	if (!methods_no_params(call, "system info", params))
+		return;
+	o = json_object_new_object();
 	json_object_object_add(o, "version", json_object_new_string(RIDGE_VERSION));
 	json_object_object_add(o, "pid", json_object_new_int(getpid()));
 	json_object_object_add(o, "runtime_dir", json_object_new_string(ctl->runtime_dir));
@@ -143,7 +156,8 @@ static void system_shutdown(struct control *ctl, struct jsonrpc_call *call,
 {
 	struct pf *pf, *tmp;
 
-	(void)params;
+	if (!methods_no_params(call, "shutdown", params))
+		return;
 	log_info("shutdown (%s)", call->who);
 	ctl->stopping = true;
 	ctl->stop_call = call;
@@ -157,7 +171,8 @@ static void events_subscribe(struct control *ctl, struct jsonrpc_call *call,
 			     struct json_object *params)
 {
 	(void)ctl;
-	(void)params;
+	if (!methods_no_params(call, "subscribe", params))
+		return;
 	log_debug("events subscribed (%s)", call->who);
 	server_subscribe(call);
 }

@@ -318,9 +318,14 @@ int params_strings(struct json_object *object, const char *const *names, const c
 	struct json_object *value;
 	int n = 0;
 
+	if (!json_object_is_type(object, json_type_object)) {
+		/* By position, there may be none. */
+		if (object && json_object_array_length(object))
+			return error_params(e, "params: give an object with named members");
+		return names[0] ? error_params(e, "%s is missing; give %s", names[0], names[0]) : 0;
+	}
 	for (; names[n]; n++) {
-		if (!json_object_is_type(object, json_type_object) ||
-		    !json_object_object_get_ex(object, names[n], &value))
+		if (!json_object_object_get_ex(object, names[n], &value))
 			return error_params(e, "%s is missing; give %s", names[n], names[n]);
 		if (!json_object_is_type(value, json_type_string))
 			return error_params(e, "%s: give a string", names[n]);

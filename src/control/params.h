@@ -94,7 +94,8 @@ int params_parse_text(struct params *p, const struct param_set *set, const char 
 
 /*
  * Reads the members with these names (NULL-terminated) of an object, strings that all must be
- * there, and no others. Returns 0 or -EINVAL with e set. *values[i] live as long as object.
+ * there, and no others. object may be NULL, or the array that a request's params can be, which has
+ * no such members. Returns 0 or -EINVAL with e set. *values[i] live as long as object.
  */
 int params_strings(struct json_object *object, const char *const *names, const char **const *values,
 		   struct error *e);

@@ -247,25 +247,11 @@ void queries_function_show(struct control *ctl, struct jsonrpc_call *call,
 	query_function(ctl, fn, call);
 }
 
-static bool no_params(struct jsonrpc_call *call, const char *what, struct json_object *params)
-{
-	static const char *const none[] = { NULL };
-	struct error e;
-
-	if (!params ||
-	    (json_object_is_type(params, json_type_array) && json_object_array_length(params) == 0))
-		return true;
-	if (!params_strings(params, none, NULL, &e))
-		return true;
-	methods_fail(call, what, &e);
-	return false;
-}
-
 void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
 			   struct json_object *params)
 {
 	struct ipc_function_list list = { 0 };
-	struct query *q = no_params(call, "list", params) ? query_new(ctl, call) : NULL;
+	struct query *q = methods_no_params(call, "list", params) ? query_new(ctl, call) : NULL;
 	struct pf *pf;
 
 	if (!q)
@@ -278,7 +264,7 @@ void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
 
 void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
 {
-	struct query *q = no_params(call, "pf list", params) ? query_new(ctl, call) : NULL;
+	struct query *q = methods_no_params(call, "pf list", params) ? query_new(ctl, call) : NULL;
 	struct pf *pf;
 
 	if (!q)

@@ -93,6 +93,26 @@ def test_4_2_parameters_by_name_only(connection):
     error_of(answer, -32602, 1)
 
 
+def test_4_2_parameters_that_no_method_takes(daemon):
+    """Whatever they are: each method says what is wrong, and nothing is done."""
+    pid = daemon("system.info")["pid"]
+    wrong = ['["x"]', "[0]", "[[]]", "[{}]", "[null]", '{"nonsense":1}']
+    for method in documented()[0]:
+        for params in wrong:
+            with daemon.connect() as connection:
+                answer = connection.ask(
+                    '{"jsonrpc":"2.0","method":"%s","params":%s,"id":1}' % (method, params))
+            assert error_of(answer, -32602, 1)["data"] == {"errno": "EINVAL"}, (method, params)
+    assert daemon("system.info")["pid"] == pid
+
+
+@pytest.mark.parametrize("method", ["system.info", "events.subscribe", "function.list", "pf.list"])
+@pytest.mark.parametrize("params", ["[]", "{}"])
+def test_4_2_no_parameters(connection, method, params):
+    assert "result" in connection.ask(
+        '{"jsonrpc":"2.0","method":"%s","params":%s,"id":1}' % (method, params))
+
+
 def test_5_result_or_error(connection):
     assert "error" not in connection.ask(REQUEST % 1)
     error = error_of(connection.ask(
