@@ -198,19 +198,46 @@ def pytest_runtest_makereport(item):
         report.sections.append(("ridged", "\n".join(ridge.log().splitlines()[-40:])))
 
 
-@pytest.fixture(params=["fake", "real"])
-def daemon(request):
-    """A ridged (control.py) with stand-ins for PF processes, which do as they are told, or real."""
-    daemon = Daemon(fake=request.param == "fake")
-    daemon.start()
-    yield daemon
-    daemon.close()
+# A ridged (control.py), with real PF processes, or with stand-ins that do wrong what the names of
+# functions ask for (fake). Most tests share their module's; those that kill it, or count on what
+# was there before, have their own.
+
+
+@pytest.fixture(scope="module", params=["fake", "real"])
+def shared_daemon(request):
+    with Daemon(fake=request.param == "fake") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def shared_fake():
+    with Daemon() as daemon:
+        yield daemon
 
 
 @pytest.fixture
-def fake():
-    """A ridged whose PF processes do wrong what the names of functions ask for."""
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
+def daemon(shared_daemon):
+    """The module's, of each kind; each test ends with no function left."""
+    yield shared_daemon
+    shared_daemon.clear()
+
+
+@pytest.fixture
+def fake(shared_fake):
+    """The module's with stand-ins; each test ends with no function left."""
+    yield shared_fake
+    shared_fake.clear()
+
+
+@pytest.fixture(params=["fake", "real"])
+def fresh(request):
+    """The test's own, of each kind."""
+    with Daemon(fake=request.param == "fake") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def own():
+    """The test's own with stand-ins."""
+    with Daemon() as daemon:
+        yield daemon

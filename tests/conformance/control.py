@@ -125,6 +125,8 @@ class Connection:
 
 
 class Daemon:
+    """As a context manager it is started, unless it was, and closed."""
+
     def __init__(self, fake=True, arguments=(), environment=None, prefix=()):
         self.directory = tempfile.mkdtemp(prefix="ridge-", dir="/tmp")
         os.chmod(self.directory, 0o755)
@@ -138,16 +140,26 @@ class Daemon:
                                 PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
         self.environment.pop("NOTIFY_SOCKET", None)
         self.environment.pop("RIDGE_PF", None)
+        self.fake = fake
         if fake:
             self.environment["RIDGE_PF"] = FAKE_PF
         self.process = None
         self.pids = set()
+
+    def __enter__(self):
+        if not self.process:
+            self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def give_to_nobody(self):
         """For a ridged of user 65534, who may not get at where this checkout is; the PF is real."""
         self.ridged = shutil.copy(self.ridged, self.directory)
         shutil.copy(os.path.join(BUILD, "ridge-pf"), self.directory)
         self.environment.pop("RIDGE_PF", None)
+        self.fake = False
         os.chown(self.directory, 65534, 65534)
 
     def start(self, wait=True):
@@ -197,6 +209,17 @@ class Daemon:
         except OSError:
             pass
 
+    def clear(self, pfs=False):
+        """Leaves no function, and no PF if asked to."""
+        if self.process.poll() is not None:
+            return
+        self.note_pids()
+        left = self.names()
+        if left:
+            self("function.destroy", names=left, force=True)
+        for pf in self("pf.list") if pfs else ():
+            self("pf.remove", name=pf["name"])
+
     def ridge(self, *argv, status=0, cwd=None):
         """Runs ridge; its output, or with another status its one line of error."""
         done = subprocess.run([os.path.join(BUILD, "ridge"), *argv], env=self.environment,
@@ -242,6 +265,16 @@ class Daemon:
                 self.process.stdout.close()
         assert not any(word in self.log() for word in SANITIZER_WORDS), self.log()
         subprocess.run(["rm", "-rf", self.directory], check=True)
+
+
+def create(daemon, name, **params):
+    params.setdefault("type", "rng")
+    return daemon("function.create", name=name, **params)
+
+
+def sockets(daemon):
+    """The files of functions' sockets."""
+    return sorted(os.listdir(os.path.join(daemon.runtime, "functions")))
 
 
 class Locker:

@@ -17,20 +17,9 @@ VERBS = ("create", "destroy", "list", "show", "bind", "set", "stats", "monitor",
          "pf remove", "export", "unexport", "qemu-args", "host adopt", "host release", "shutdown")
 
 
-@pytest.fixture(scope="module")
-def daemon():
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture(autouse=True)
-def clean(daemon):
-    yield
-    left = daemon.names()
-    if left:
-        daemon("function.destroy", names=left, force=True)
+@pytest.fixture(name="daemon")
+def _daemon(fake):
+    return fake
 
 
 def test_create_show_list_destroy(daemon):
@@ -323,12 +312,9 @@ def test_completion(daemon):
     assert offers("ridge host release x --f") == ["--force"]
 
 
-def test_shutdown():
-    daemon = Daemon()
-    daemon.start()
-    daemon.ridge("create", "rng", "a")
-    daemon.note_pids()
-    assert json.loads(daemon.ridge("-j", "shutdown")) == {"pid": daemon.process.pid}
-    assert daemon.process.wait(20) == 0
-    assert sorted(os.listdir(daemon.runtime)) == ["ridged.lock"]
-    daemon.close()
+def test_shutdown(own):
+    own.ridge("create", "rng", "a")
+    own.note_pids()
+    assert json.loads(own.ridge("-j", "shutdown")) == {"pid": own.process.pid}
+    assert own.process.wait(20) == 0
+    assert sorted(os.listdir(own.runtime)) == ["ridged.lock"]

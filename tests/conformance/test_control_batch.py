@@ -10,41 +10,14 @@ import time
 
 import pytest
 
-from control import BUILD, Daemon, RpcError, wait_until
+from control import BUILD, Daemon, RpcError, sockets, wait_until
 
 
-@pytest.fixture(scope="module", params=["fake", "real"])
-def daemon(request):
-    daemon = Daemon(fake=request.param == "fake")
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture
-def own():
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture(autouse=True)
-def clean(request):
-    """Each test ends with no function and no PF left."""
-    yield
-    if "daemon" in request.fixturenames:
-        daemon = request.getfixturevalue("daemon")
-        daemon.note_pids()
-        left = daemon.names()
-        if left:
-            daemon("function.destroy", names=left, force=True)
-        for pf in daemon("pf.list"):
-            daemon("pf.remove", name=pf["name"])
-
-
-def sockets(daemon):
-    return sorted(os.listdir(os.path.join(daemon.runtime, "functions")))
+@pytest.fixture(name="daemon")
+def _daemon(shared_daemon):
+    """Each test ends with no PF left, either."""
+    yield shared_daemon
+    shared_daemon.clear(pfs=True)
 
 
 def descriptors(daemon):
@@ -138,7 +111,7 @@ def test_other_members_are_refused(daemon):
 ])
 def test_the_last_of_many_fails(daemon, last, errno):
     before = descriptors(daemon)
-    if errno == "ENOSPC" and "RIDGE_PF" in daemon.environment:
+    if errno == "ENOSPC" and daemon.fake:
         errno = "EBUSY"
     error = fails(daemon, [*rng(*[f"f{n}" for n in range(100)]), last])
     assert error.message.startswith("create batch: entry 100 (z): ")
@@ -401,10 +374,8 @@ def test_command_usage(daemon, argv):
 @pytest.fixture
 def few():
     """A ridged, and PF processes, that may have 600 descriptors."""
-    daemon = Daemon(fake=False, prefix=["prlimit", "--nofile=600:600"])
-    daemon.start()
-    yield daemon
-    daemon.close()
+    with Daemon(fake=False, prefix=["prlimit", "--nofile=600:600"]) as daemon:
+        yield daemon
 
 
 def test_too_few_descriptors(few):

@@ -38,38 +38,38 @@ class Events:
         return self.connection.silent()
 
 
-def test_life_of_a_function(daemon):
-    events = Events(daemon)
-    made = daemon("function.create", type="net", name="n")
+def test_life_of_a_function(fresh):
+    events = Events(fresh)
+    made = fresh("function.create", type="net", name="n")
     pf, function = events.expect("pf.added net0", "function.created n")
     del made["counters"]
     assert function == made and pf["state"] == "ready"
-    daemon("function.set", name="n", link="down")
+    fresh("function.set", name="n", link="down")
     assert events.expect("function.set n")[0]["params"]["link"] == "down"
-    daemon("function.bind", name="n", driver="none")
+    fresh("function.bind", name="n", driver="none")
     assert events.expect("function.bound n")[0]["driver"] == "none"
-    daemon("function.destroy", name="n")
-    daemon("pf.remove", name="net0")
+    fresh("function.destroy", name="n")
+    fresh("pf.remove", name="net0")
     events.expect("function.destroyed n", "pf.removed net0")
     assert events.silent()
 
 
-def test_what_fails_is_no_event(daemon):
-    daemon("pf.add", name="p", type="rng")
-    events = Events(daemon)
-    daemon.fails("function.create", type="rng", name="x", owner="no-such-user")
-    daemon.fails("function.destroy", name="x")
-    daemon("function.create", type="rng", name="x")
+def test_what_fails_is_no_event(fresh):
+    fresh("pf.add", name="p", type="rng")
+    events = Events(fresh)
+    fresh.fails("function.create", type="rng", name="x", owner="no-such-user")
+    fresh.fails("function.destroy", name="x")
+    fresh("function.create", type="rng", name="x")
     events.expect("function.created x")
-    daemon("function.create", type="rng", name="x")
-    daemon.fails("function.set", name="x", link="up")
-    daemon("function.list")
+    fresh("function.create", type="rng", name="x")
+    fresh.fails("function.set", name="x", link="up")
+    fresh("function.list")
     assert events.silent()
 
 
-def test_vmm_comes_and_goes(daemon):
-    made = daemon("function.create", type="rng", name="x")
-    events = Events(daemon)
+def test_vmm_comes_and_goes(fresh):
+    made = fresh("function.create", type="rng", name="x")
+    events = Events(fresh)
     for _ in range(3):
         with socket.socket(socket.AF_UNIX) as vmm:
             vmm.connect(made["socket"])
@@ -77,17 +77,17 @@ def test_vmm_comes_and_goes(daemon):
             assert (function["state"], function["peer_pid"]) == ("connected", os.getpid())
         function, = events.expect("function.detached x")
         assert function["peer_pid"] is None
-        wait_until(lambda: daemon("function.show", name="x")["state"] == "idle")
+        wait_until(lambda: fresh("function.show", name="x")["state"] == "idle")
     assert events.silent()
 
 
-def test_stopped_function(fake):
-    made = fake("function.create", type="net", name="fault-1")
-    events = Events(fake)
+def test_stopped_function(own):
+    made = own("function.create", type="net", name="fault-1")
+    events = Events(own)
     with socket.socket(socket.AF_UNIX) as vmm:
         vmm.connect(made["socket"])
         events.expect("function.attached fault-1")
-        fake("function.set", name="fault-1", link="down")
+        own("function.set", name="fault-1", link="down")
         function, = events.expect("function.faulted fault-1")
         assert (function["state"], function["text"]) == ("faulted", "the fake stopped it")
         # The answer to set has it connected again: no event of its own.
@@ -112,60 +112,60 @@ def test_every_stop_of_a_function(create, attach):
     events.expect(f"function.detached {function.name}")
 
 
-def test_pf_dies(daemon):
-    daemon("function.create", type="rng", name="a")
-    daemon("function.create", type="rng", name="b")
-    events = Events(daemon)
-    os.kill(daemon("pf.list")[0]["pid"], signal.SIGKILL)
+def test_pf_dies(fresh):
+    fresh("function.create", type="rng", name="a")
+    fresh("function.create", type="rng", name="b")
+    events = Events(fresh)
+    os.kill(fresh("pf.list")[0]["pid"], signal.SIGKILL)
     events.expect("pf.died rng0", "function.restarted a", "function.restarted b",
                   "pf.restarted rng0")
 
 
-def test_several_subscribers_and_calls_on_the_same_connection(daemon):
-    first, second = Events(daemon), Events(daemon)
+def test_several_subscribers_and_calls_on_the_same_connection(fresh):
+    first, second = Events(fresh), Events(fresh)
     assert first.connection("events.subscribe") == {}
     first.connection.start("function.create", type="rng", name="a")
     lines = [first.connection.line() for _ in range(3)]
     assert [line.get("method", "answer") for line in lines] == ["event", "event", "answer"]
     second.expect("pf.added rng0", "function.created a")
     second.connection.close()
-    daemon("function.destroy", name="a")
+    fresh("function.destroy", name="a")
     first.expect("function.destroyed a")
 
 
-def test_subscriber_that_sends_no_more(daemon):
-    events = Events(daemon)
+def test_subscriber_that_sends_no_more(fresh):
+    events = Events(fresh)
     events.connection.socket.shutdown(socket.SHUT_WR)
-    daemon("function.create", type="rng", name="a")
+    fresh("function.create", type="rng", name="a")
     events.expect("pf.added rng0", "function.created a")
 
 
-def test_end_of_ridged_is_the_end_of_events(daemon):
-    daemon("function.create", type="rng", name="a")
-    events = Events(daemon)
-    daemon.note_pids()
-    daemon("system.shutdown")
+def test_end_of_ridged_is_the_end_of_events(fresh):
+    fresh("function.create", type="rng", name="a")
+    events = Events(fresh)
+    fresh.note_pids()
+    fresh("system.shutdown")
     events.expect("function.destroyed a", "pf.removed rng0")
     assert events.next() is None
-    assert daemon.process.wait(20) == 0
+    assert fresh.process.wait(20) == 0
 
 
-def test_ridged_that_ends_alone_says_nothing_of_functions(daemon):
-    daemon("function.create", type="rng", name="a")
-    events = Events(daemon)
-    daemon.end(signal.SIGTERM)
+def test_ridged_that_ends_alone_says_nothing_of_functions(fresh):
+    fresh("function.create", type="rng", name="a")
+    events = Events(fresh)
+    fresh.end(signal.SIGTERM)
     assert events.next() is None
-    daemon.start()
-    assert daemon.names() == ["a"]
+    fresh.start()
+    assert fresh.names() == ["a"]
 
 
-def test_slow_subscriber_is_dropped_with_a_notice(fake):
+def test_slow_subscriber_is_dropped_with_a_notice(own):
     name = "a" * 60
-    fake("function.create", type="rng", name=name, driver="none")
-    events = Events(fake)
+    own("function.create", type="rng", name=name, driver="none")
+    events = Events(own)
     seen = 0
     # Nobody reads: what the socket holds and 1 MiB more is kept.
-    with fake.connect() as connection:
+    with own.connect() as connection:
         for n in range(6000):
             connection("function.bind", name=name, driver=("vfio-pci", "none")[n % 2])
     while True:
@@ -175,25 +175,25 @@ def test_slow_subscriber_is_dropped_with_a_notice(fake):
         assert event["event"] == "function.bound"
         seen += 1
     assert seen > 100 and events.next() is None
-    with open(f"/proc/{fake.process.pid}/status", encoding="utf-8") as status:
+    with open(f"/proc/{own.process.pid}/status", encoding="utf-8") as status:
         assert int([line.split()[1] for line in status if line.startswith("VmHWM")][0]) < 512 * 1024
 
 
-def test_events_while_ridged_is_stopped(daemon):
+def test_events_while_ridged_is_stopped(fresh):
     """A PF process keeps no more than it must; ridged catches up."""
-    made = daemon("function.create", type="rng", name="a")
-    if daemon.environment.get("RIDGE_PF"):
+    made = fresh("function.create", type="rng", name="a")
+    if fresh.fake:
         pytest.skip("the fake keeps everything")
-    events = Events(daemon)
-    daemon.process.send_signal(signal.SIGSTOP)
+    events = Events(fresh)
+    fresh.process.send_signal(signal.SIGSTOP)
     for _ in range(500):
         with socket.socket(socket.AF_UNIX) as vmm:
             vmm.connect(made["socket"])
     vmm = socket.socket(socket.AF_UNIX)
     vmm.connect(made["socket"])
     time.sleep(0.5)
-    daemon.process.send_signal(signal.SIGCONT)
-    assert wait_until(lambda: daemon("function.show", name="a")["state"] == "connected")
+    fresh.process.send_signal(signal.SIGCONT)
+    assert wait_until(lambda: fresh("function.show", name="a")["state"] == "connected")
     last = None
     attached = 0
     while not events.silent():

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from control import BUILD, Daemon, wait_until
+from control import Daemon, wait_until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/net/tun"),
                                 reason="needs to be root, and /dev/net/tun")
@@ -36,39 +36,18 @@ def namespace():
     subprocess.run(["ip", "netns", "del", name], check=True)
 
 
-def daemons(fake):
-    if not fake and not os.path.exists(os.path.join(BUILD, "ridge-pf")):
-        pytest.skip("no ridge-pf in this build")
-    return Daemon(fake=fake)
-
-
 @pytest.fixture(scope="module", params=["fake", "real"])
-def daemon(request):
-    daemon = daemons(request.param == "fake")
-    daemon.start()
-    yield daemon
-    daemon.close()
+def shared_inside(request, namespace):
+    with Daemon(fake=request.param == "fake",
+                prefix=["ip", "netns", "exec", namespace]) as daemon:
+        yield daemon
 
 
-@pytest.fixture(scope="module", params=["fake", "real"])
-def inside(request, namespace):
+@pytest.fixture
+def inside(shared_inside):
     """In the namespace."""
-    daemon = daemons(request.param == "fake")
-    daemon.prefix = ["ip", "netns", "exec", namespace]
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture(autouse=True)
-def clean(request):
-    yield
-    for name in ("daemon", "inside"):
-        if name in request.fixturenames:
-            daemon = request.getfixturevalue(name)
-            left = daemon.names()
-            if left:
-                daemon("function.destroy", names=left, force=True)
+    yield shared_inside
+    shared_inside.clear()
 
 
 def create(daemon, name, **params):
@@ -100,12 +79,8 @@ def test_made_up_address_stays(daemon):
 
 def test_made_up_address_is_of_the_directory(daemon):
     first = create(daemon, "n")["params"]["mac"]
-    other = Daemon()
-    other.start()
-    try:
+    with Daemon() as other:
         assert create(other, "n")["params"]["mac"] != first
-    finally:
-        other.close()
 
 
 def test_same_address_twice(daemon):
@@ -235,13 +210,10 @@ def test_tap_without_permission(namespace):
     daemon = Daemon(prefix=["ip", "netns", "exec", namespace, "setpriv", "--reuid", "65534",
                             "--regid", "65534", "--clear-groups"])
     daemon.give_to_nobody()
-    daemon.start()
-    try:
+    with daemon:
         error = daemon.fails("function.create", type="net", name="n", backend="tap:ridge0")
         assert error.errno in ("EPERM", "EACCES") and "run ridged as root" in error.message
         error = daemon.fails("pf.add", name="up", type="net", uplink="tap:ridge0")
         assert "run ridged as root" in error.message
         assert daemon.names() == []
         assert [pf["name"] for pf in daemon("pf.list")] == ["net0"]
-    finally:
-        daemon.close()

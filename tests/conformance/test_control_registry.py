@@ -57,129 +57,129 @@ def ready(daemon):
     daemon.note_pids()
 
 
-def test_file_says_what_there_is(daemon):
-    image = daemon.image()
-    daemon("function.create", type="blk", name="a", image=image, slot=9)
-    written(daemon, "blk0", lambda content: names_in(content) == ["a"])
-    content = registry(daemon, "blk0")
+def test_file_says_what_there_is(fresh):
+    image = fresh.image()
+    fresh("function.create", type="blk", name="a", image=image, slot=9)
+    written(fresh, "blk0", lambda content: names_in(content) == ["a"])
+    content = registry(fresh, "blk0")
     assert (content["version"], content["name"]) == (1, "blk0")
     assert content["params"] == {"type": "blk", "name": "blk0", "max_vfs": 255}
-    assert content["functions"] == [{"slot": 9, "params": daemon("function.show", name="a")[
+    assert content["functions"] == [{"slot": 9, "params": fresh("function.show", name="a")[
         "params"]}]
-    assert os.stat(path_of(daemon, "blk0")).st_mode & 0o777 == 0o600
-    daemon("function.bind", name="a", driver="none")
-    written(daemon, "blk0",
+    assert os.stat(path_of(fresh, "blk0")).st_mode & 0o777 == 0o600
+    fresh("function.bind", name="a", driver="none")
+    written(fresh, "blk0",
             lambda content: content["functions"][0]["params"]["driver"] == "none")
-    daemon("function.destroy", name="a")
-    written(daemon, "blk0", lambda content: content["functions"] == [])
-    daemon("pf.remove", name="blk0")
-    assert not os.path.exists(path_of(daemon, "blk0"))
+    fresh("function.destroy", name="a")
+    written(fresh, "blk0", lambda content: content["functions"] == [])
+    fresh("pf.remove", name="blk0")
+    assert not os.path.exists(path_of(fresh, "blk0"))
 
 
-def test_everything_is_made_again(daemon):
-    image = daemon.image()
-    made = [daemon("function.create", **params) for params in (
+def test_everything_is_made_again(fresh):
+    image = fresh.image()
+    made = [fresh("function.create", **params) for params in (
         {"type": "blk", "name": "disk", "image": image, "slot": 7, "mode": "660"},
         {"type": "net", "name": "n", "driver": "virtio-vfio-pci", "legacy": "only"},
         {"type": "rng", "name": "r", "driver": "none"}, {"type": "rng", "name": "s"})]
-    daemon("function.set", name="n", link="down")
-    before = {f["name"]: same(daemon("function.show", name=f["name"])) for f in made}
-    written(daemon, "rng0", lambda content: names_in(content) == ["r", "s"])
-    written(daemon, "net0", lambda content: content["functions"][0]["params"]["link"] == "down")
-    all_die(daemon)
-    daemon.start()
-    ready(daemon)
-    assert {name: same(daemon("function.show", name=name)) for name in before} == before
+    fresh("function.set", name="n", link="down")
+    before = {f["name"]: same(fresh("function.show", name=f["name"])) for f in made}
+    written(fresh, "rng0", lambda content: names_in(content) == ["r", "s"])
+    written(fresh, "net0", lambda content: content["functions"][0]["params"]["link"] == "down")
+    all_die(fresh)
+    fresh.start()
+    ready(fresh)
+    assert {name: same(fresh("function.show", name=name)) for name in before} == before
     with pytest.raises(OSError):
         Locker(image, True)
-    daemon("function.destroy", names=list(before))
+    fresh("function.destroy", names=list(before))
 
 
-def test_only_the_dead_are_made_again(daemon):
-    daemon("function.create", type="rng", name="r")
-    daemon("pf.add", name="other", type="rng")
-    daemon("function.create", type="rng", name="o", pf="other")
-    written(daemon, "other", lambda content: names_in(content) == ["o"])
-    alive, dead = (daemon("function.show", name=name) for name in ("r", "o"))
-    daemon.note_pids()
-    daemon.end()
+def test_only_the_dead_are_made_again(fresh):
+    fresh("function.create", type="rng", name="r")
+    fresh("pf.add", name="other", type="rng")
+    fresh("function.create", type="rng", name="o", pf="other")
+    written(fresh, "other", lambda content: names_in(content) == ["o"])
+    alive, dead = (fresh("function.show", name=name) for name in ("r", "o"))
+    fresh.note_pids()
+    fresh.end()
     os.kill(dead["pid"], signal.SIGKILL)
     wait_until(lambda: not running(dead["pid"]))
-    daemon.start()
-    ready(daemon)
-    assert daemon("function.show", name="r") == alive
-    assert same(daemon("function.show", name="o")) == same(dead)
+    fresh.start()
+    ready(fresh)
+    assert fresh("function.show", name="r") == alive
+    assert same(fresh("function.show", name="o")) == same(dead)
 
 
-def test_sigterm_writes_what_is_not_written(daemon):
-    daemon("function.create", type="rng", name="a")
-    daemon("function.create", type="rng", name="b")
-    assert daemon.end(signal.SIGTERM) == 0
-    assert names_in(registry(daemon, "rng0")) == ["a", "b"]
-    daemon.start()
+def test_sigterm_writes_what_is_not_written(fresh):
+    fresh("function.create", type="rng", name="a")
+    fresh("function.create", type="rng", name="b")
+    assert fresh.end(signal.SIGTERM) == 0
+    assert names_in(registry(fresh, "rng0")) == ["a", "b"]
+    fresh.start()
 
 
-def test_the_process_is_the_authority(fake):
+def test_the_process_is_the_authority(own):
     """A file that says something else than a process that lives is written anew."""
-    fake("function.create", type="rng", name="a")
-    written(fake, "rng0", lambda content: names_in(content) == ["a"])
-    content = registry(fake, "rng0")
-    fake.end(signal.SIGTERM)
+    own("function.create", type="rng", name="a")
+    written(own, "rng0", lambda content: names_in(content) == ["a"])
+    content = registry(own, "rng0")
+    own.end(signal.SIGTERM)
     content["functions"][0]["params"]["name"] = "ghost"
-    with open(path_of(fake, "rng0"), "w", encoding="utf-8") as file:
+    with open(path_of(own, "rng0"), "w", encoding="utf-8") as file:
         json.dump(content, file)
-    fake.start()
-    assert fake.names() == ["a"]
-    written(fake, "rng0", lambda content: names_in(content) == ["a"])
+    own.start()
+    assert own.names() == ["a"]
+    written(own, "rng0", lambda content: names_in(content) == ["a"])
 
 
-def test_what_cannot_be_made_again_is_kept_and_says_why(daemon):
-    image = daemon.image()
-    daemon("function.create", type="blk", name="disk", image=image)
-    daemon("function.create", type="blk", name="fine", image=daemon.image("b"))
-    written(daemon, "blk0", lambda content: names_in(content) == ["disk", "fine"])
-    all_die(daemon)
+def test_what_cannot_be_made_again_is_kept_and_says_why(fresh):
+    image = fresh.image()
+    fresh("function.create", type="blk", name="disk", image=image)
+    fresh("function.create", type="blk", name="fine", image=fresh.image("b"))
+    written(fresh, "blk0", lambda content: names_in(content) == ["disk", "fine"])
+    all_die(fresh)
     os.rename(image, image + ".away")
-    daemon.start()
-    ready(daemon)
-    assert daemon("function.show", name="fine")["state"] == "idle"
-    shown = daemon("function.show", name="disk")
+    fresh.start()
+    ready(fresh)
+    assert fresh("function.show", name="fine")["state"] == "idle"
+    shown = fresh("function.show", name="disk")
     assert shown["state"] == "down" and "No such file or directory" in shown["text"]
-    written(daemon, "blk0", lambda content: "No such file" in content["functions"][0].get(
+    written(fresh, "blk0", lambda content: "No such file" in content["functions"][0].get(
         "down", ""))
     # Not lost with the next death either; and made when it can be.
-    all_die(daemon)
+    all_die(fresh)
     os.rename(image + ".away", image)
-    daemon.start()
-    ready(daemon)
-    assert daemon("function.show", name="disk")["state"] == "idle"
-    written(daemon, "blk0", lambda content: "down" not in content["functions"][0])
+    fresh.start()
+    ready(fresh)
+    assert fresh("function.show", name="disk")["state"] == "idle"
+    written(fresh, "blk0", lambda content: "down" not in content["functions"][0])
 
 
-def test_a_held_pf_is_tried_again_by_the_next_ridged(fake):
-    fake("function.create", type="rng", name="againdie-a")
-    fake("function.create", type="rng", name="b")
-    os.kill(fake("pf.list")[0]["pid"], signal.SIGKILL)
-    wait_until(lambda: fake("pf.list")[0]["state"] == "held")
-    fake.end(signal.SIGTERM)
-    fake.start()
-    wait_until(lambda: fake("pf.list")[0]["state"] == "held")
-    assert sorted(fake.names()) == ["againdie-a", "b"]
-    fake("function.destroy", name="againdie-a")
-    fake("pf.restart", name="rng0")
-    assert fake("function.show", name="b")["state"] == "idle"
+def test_a_held_pf_is_tried_again_by_the_next_ridged(own):
+    own("function.create", type="rng", name="againdie-a")
+    own("function.create", type="rng", name="b")
+    os.kill(own("pf.list")[0]["pid"], signal.SIGKILL)
+    wait_until(lambda: own("pf.list")[0]["state"] == "held")
+    own.end(signal.SIGTERM)
+    own.start()
+    wait_until(lambda: own("pf.list")[0]["state"] == "held")
+    assert sorted(own.names()) == ["againdie-a", "b"]
+    own("function.destroy", name="againdie-a")
+    own("pf.restart", name="rng0")
+    assert own("function.show", name="b")["state"] == "idle"
 
 
-def test_a_burst_is_one_write(fake):
+def test_a_burst_is_one_write(own):
     libc = ctypes.CDLL(None, use_errno=True)
-    fake("pf.add", name="p", type="rng")
-    written(fake, "p", lambda content: content["functions"] == [])
+    own("pf.add", name="p", type="rng")
+    written(own, "p", lambda content: content["functions"] == [])
     watch = libc.inotify_init1(os.O_NONBLOCK)
-    assert libc.inotify_add_watch(watch, os.fsencode(os.path.join(fake.runtime, "pf")),
+    assert libc.inotify_add_watch(watch, os.fsencode(os.path.join(own.runtime, "pf")),
                                   IN_MOVED_TO) >= 0
-    fake("function.create_batch", functions=[
+    own("function.create_batch", functions=[
         {"type": "rng", "name": f"f{n}", "pf": "p"} for n in range(250)])
-    written(fake, "p", lambda content: len(content["functions"]) == 250)
+    written(own, "p", lambda content: len(content["functions"]) == 250)
     writes = 0
     while select.select([watch], [], [], 0.5)[0]:
         data = os.read(watch, 65536)
@@ -222,16 +222,13 @@ def test_file_that_makes_no_sense_is_set_aside(content):
     os.makedirs(os.path.join(daemon.runtime, "pf"), mode=0o700)
     with open(path_of(daemon, "p"), "wb") as file:
         file.write(content)
-    daemon.start()
-    try:
+    with daemon:
         assert daemon("pf.list") == [] and daemon.names() == []
         assert not os.path.exists(path_of(daemon, "p"))
         with open(path_of(daemon, "p") + ".bad", "rb") as file:
             assert file.read() == content
         assert f"{path_of(daemon, 'p')}: " in daemon.log() and "set aside" in daemon.log()
         daemon("function.create", type="rng", name="f")
-    finally:
-        daemon.close()
 
 
 def test_file_that_is_no_file():
@@ -245,21 +242,18 @@ def test_file_that_is_no_file():
     os.symlink(target, path_of(daemon, "p"))
     os.mkdir(path_of(daemon, "q"))
     os.mkfifo(path_of(daemon, "r"))
-    daemon.start()
-    try:
+    with daemon:
         assert daemon("pf.list") == []
         assert sorted(os.listdir(folder)) == ["p.json.bad", "q.json.bad", "r.json.bad"]
-    finally:
-        daemon.close()
 
 
-def test_a_file_that_was_written_by_hand(fake):
+def test_a_file_that_was_written_by_hand(own):
     """It is what it says, and a slot that is not possible costs that function alone."""
-    fake.end(signal.SIGTERM)
-    with open(path_of(fake, "p"), "w", encoding="utf-8") as file:
+    own.end(signal.SIGTERM)
+    with open(path_of(own, "p"), "w", encoding="utf-8") as file:
         json.dump({**GOOD, "functions": [function(slot=3), function(slot=3, name="g")]}, file)
-    fake.start()
-    ready(fake)
-    assert fake("function.show", name="f")["slot"] == 3
-    shown = fake("function.show", name="g")
+    own.start()
+    ready(own)
+    assert own("function.show", name="f")["slot"] == 3
+    shown = own("function.show", name="g")
     assert shown["state"] == "down" and "taken" in shown["text"]

@@ -8,35 +8,6 @@ import pytest
 from control import BUILD, Daemon, wait_revived, wait_until
 
 
-@pytest.fixture(scope="module", params=["fake", "real"])
-def daemon(request):
-    if request.param == "real" and not os.path.exists(os.path.join(BUILD, "ridge-pf")):
-        pytest.skip("no ridge-pf in this build")
-    daemon = Daemon(fake=request.param == "fake")
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture(scope="module")
-def fake():
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture(autouse=True)
-def clean(request):
-    yield
-    for name in ("daemon", "fake"):
-        if name in request.fixturenames:
-            daemon = request.getfixturevalue(name)
-            left = daemon.names()
-            if left:
-                daemon("function.destroy", names=left, force=True)
-
-
 def create(daemon, name, kind="net", **params):
     return daemon("function.create", type=kind, name=name, **params)
 
@@ -57,7 +28,8 @@ def test_link(daemon):
 def test_size(daemon):
     image = daemon.image()
     create(daemon, "d", "blk", image=image)
-    os.truncate(image, 1 << 21) if daemon.environment.get("RIDGE_PF") is None else None
+    if not daemon.fake:
+        os.truncate(image, 1 << 21)
     shown = daemon("function.set", name="d", size="1M")
     assert shown["params"]["size"] == 1 << 20
     assert daemon("function.set", name="d", size=1 << 20)["params"]["size"] == 1 << 20
@@ -73,9 +45,7 @@ def test_size(daemon):
 def test_size_grows_with_the_image():
     if not os.path.exists(os.path.join(BUILD, "ridge-pf")):
         pytest.skip("no ridge-pf in this build")
-    daemon = Daemon(fake=False)
-    daemon.start()
-    try:
+    with Daemon(fake=False) as daemon:
         image = daemon.image()
         create(daemon, "d", "blk", image=image)
         assert daemon.fails("function.set", name="d", size="2M").errno == "ENOSPC"
@@ -84,8 +54,6 @@ def test_size_grows_with_the_image():
         assert daemon("function.set", name="d", size="image")["params"]["size"] == "image"
         error = daemon.fails("function.set", name="d", size="2M")
         assert error.message == "set d: a disk does not shrink while it is in use"
-    finally:
-        daemon.close()
 
 
 def test_size_is_set_later_only(daemon):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ridged's control socket: JSON-RPC 2.0 by its sections, bounds, and who may use it.
 
-What the methods do is in test_control.py.
+What the methods do is in test_control*.py.
 """
 
 import glob
@@ -21,12 +21,9 @@ from control import BUILD, ROOT, Connection, Daemon, wait_until
 REQUEST = '{"jsonrpc":"2.0","method":"system.info","id":%s}'
 
 
-@pytest.fixture(scope="module")
-def daemon():
-    daemon = Daemon()
-    daemon.start()
-    yield daemon
-    daemon.close()
+@pytest.fixture(name="daemon")
+def _daemon(fake):
+    return fake
 
 
 @pytest.fixture
@@ -359,16 +356,12 @@ def test_access_by_peer_credentials(daemon):
 
 @needs_root
 def test_access_by_group():
-    daemon = Daemon(arguments=["--group", "daemon"])
-    daemon.start()
-    try:
+    with Daemon(arguments=["--group", "daemon"]) as daemon:
         stat = os.stat(daemon.path)
         assert (oct(stat.st_mode & 0o777), stat.st_gid) == ("0o660", 1)
         assert "result" in as_user(65534, 1, [], daemon.path, REQUEST % 1)
         assert "result" in as_user(65534, 65534, [2, 1], daemon.path, REQUEST % 1)
         assert as_user(65534, 65534, [2], daemon.path, REQUEST % 1) == "PermissionError"
-    finally:
-        daemon.close()
 
 
 @needs_root
@@ -462,9 +455,7 @@ def matches(have, want, where="answer"):
 
 def test_examples_of_the_manual():
     """They are one session: each is sent, and answered as the manual says."""
-    daemon = Daemon()
-    daemon.start()
-    try:
+    with Daemon() as daemon:
         image = daemon.image("disk.img")
         seen = set()
         subscriber = daemon.connect()
@@ -489,5 +480,3 @@ def test_examples_of_the_manual():
             matches(have, want, "event")
         subscriber.close()
         assert seen == documented()[0]
-    finally:
-        daemon.close()

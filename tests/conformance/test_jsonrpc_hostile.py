@@ -32,13 +32,11 @@ ATTEMPTS = 6
 def _daemon():
     # Memory that was freed is soon free under a sanitizer, too, so that what is left can be seen.
     options = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=4"]))
-    daemon = Daemon(environment={"ASAN_OPTIONS": options})
-    daemon.start()
-    daemon("pf.add", name="pf", type="rng")
-    for n in range(8):
-        daemon("function.create", type="rng", name=f"f{n}", pf="pf")
-    yield daemon
-    daemon.close()
+    with Daemon(environment={"ASAN_OPTIONS": options}) as daemon:
+        daemon("pf.add", name="pf", type="rng")
+        for n in range(8):
+            daemon("function.create", type="rng", name=f"f{n}", pf="pf")
+        yield daemon
 
 
 @pytest.fixture(scope="module", autouse=True, name="unfinished")

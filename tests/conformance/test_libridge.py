@@ -15,16 +15,12 @@ LIBRARY = os.path.join(BUILD, "src", "lib", "libridge.so.0")
 
 @pytest.mark.parametrize("fake", [True, False], ids=["fake", "real"])
 def test_program(fake):
-    daemon = Daemon(fake=fake)
-    daemon.start()
-    try:
+    with Daemon(fake=fake) as daemon:
         done = subprocess.run([os.path.join(BUILD, "tests", "conformance", "libridge_client")],
                               env=daemon.environment, capture_output=True, text=True, timeout=60,
                               check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "passed\n", "")
         assert daemon.process.wait(20) == 0
-    finally:
-        daemon.close()
 
 
 def declared():
@@ -87,14 +83,10 @@ def test_example_of_the_manual(tmp_path):
                     sanitize, "-I", os.path.dirname(HEADER), str(tmp_path / "x.c"), "-o",
                     str(tmp_path / "x"), LIBRARY, "-Wl,-rpath," + os.path.dirname(LIBRARY)],
                    check=True)
-    daemon = Daemon()
-    daemon.start()
-    try:
+    with Daemon() as daemon:
         done = subprocess.run([tmp_path / "x"], env=daemon.environment, capture_output=True,
                               text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         lines = done.stdout.splitlines()
         assert lines[0].startswith('{"name":"n0"') and len(lines) == 4
         assert '"function.destroyed"' in lines[-1]
-    finally:
-        daemon.close()

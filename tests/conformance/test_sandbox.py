@@ -23,13 +23,6 @@ class Sandboxed(Daemon):
 
     def __init__(self, *arguments, **options):
         super().__init__(fake=False, arguments=arguments, **options)
-        self.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        self.close()
 
     def disk(self, name="disk"):
         image = self.image(name)
@@ -129,18 +122,13 @@ def test_user_that_will_not_do(user):
     daemon.close()
 
 
-def unprivileged(prefix):
-    daemon = Daemon(fake=False, prefix=prefix)
-    daemon.give_to_nobody()
-    daemon.start()
-    return daemon
-
-
 @needs_root
 def test_without_privileges():
     """The same but for the user, which ridged can't change."""
-    daemon = unprivileged(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
-    try:
+    daemon = Sandboxed(prefix=["setpriv", "--reuid", "65534", "--regid", "65534",
+                               "--clear-groups"])
+    daemon.give_to_nobody()
+    with daemon:
         pid = daemon("function.create", type="rng", name="r", driver="vfio-pci")["pid"]
         now = confined(pid)
         assert now["Uid"].split() == ["65534"] * 4
@@ -148,26 +136,21 @@ def test_without_privileges():
         daemon.end(signal.SIGTERM)
         daemon.start()
         assert daemon("function.show", name="r")["pid"] == pid, "it is found and let in again"
-    finally:
-        daemon.close()
 
 
 @needs_root
 def test_where_the_kernel_allows_no_namespaces():
     """seccomp is all that is left, and the log says so."""
-    daemon = Sandboxed(prefix=[
+    with Sandboxed(prefix=[
         "unshare", "--user", "--map-root-user", "sh", "-c",
         "echo 0 >/proc/sys/user/max_user_namespaces && "
-        "exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"", "sh"])
-    try:
+        "exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"", "sh"]) as daemon:
         pid = daemon("function.create", type="rng", name="r", driver="vfio-pci")["pid"]
         assert status(pid)["Seccomp"] == "2"
         log = daemon.log()
         assert "the sandbox has no file system and network of its own: No space left" in log
         assert "the sandbox has no user of its own" in log
         assert "is gone: killed" in daemon.attempt("rng0", "open").message
-    finally:
-        daemon.close()
 
 
 @pytest.mark.parametrize("what", KILLED)
@@ -221,8 +204,7 @@ def test_sanitizers_see_into_it(what):
     with open(os.path.join(BUILD, "ridge-pf"), "rb") as program:
         if b"AddressSanitizer" not in program.read():
             pytest.skip("a build without sanitizers")
-    daemon = Sandboxed()
-    try:
+    with Sandboxed() as daemon:
         daemon("pf.add", name="sick", type="rng")
         daemon.attempt("sick", what)
         daemon("system.shutdown")
@@ -230,5 +212,3 @@ def test_sanitizers_see_into_it(what):
         log = daemon.log()
         assert SANITIZED[what] in log and f"try_{what}" in log, log
         os.truncate(daemon.log_path, 0)
-    finally:
-        daemon.close()

@@ -65,9 +65,7 @@ def bits(names):
 @pytest.mark.skipif(not os.path.exists("/usr/include/linux/capability.h"), reason="no headers")
 def test_capabilities_are_those_of_the_unit():
     """What ridged keeps is what the unit gives, and is enough; see also test_control_net.py."""
-    daemon = Daemon(fake=False)
-    daemon.start()
-    try:
+    with Daemon(fake=False) as daemon:
         with open(f"/proc/{daemon.process.pid}/status", encoding="utf-8") as file:
             status = dict(line.split(":\t", 1) for line in file.read().splitlines())
         allowed = bits(setting(service(""), "CapabilityBoundingSet"))
@@ -77,8 +75,6 @@ def test_capabilities_are_those_of_the_unit():
             ours = dict(line.split(":\t", 1) for line in file.read().splitlines())
         assert int(status["CapEff"], 16) == allowed & int(ours["CapEff"], 16)
         assert int(status["CapInh"], 16) == 0 and status["NoNewPrivs"] == "1"
-    finally:
-        daemon.close()
 
 
 class Manager:
