@@ -5,7 +5,9 @@
  *
  * It does what Linux's driver and QEMU do: EVENT_IDX and indirect descriptors are negotiated, a
  * notification is a write to the I/O BAR whose reply is waited for, and before the driver sleeps it
- * asks for an interrupt and looks at the ring once more.
+ * asks for an interrupt and looks at the ring once more. It may wait for that as a VCPU does that
+ * KVM has halted: KVM looks for an interrupt for up to halt_poll_ns before the VCPU sleeps, unless
+ * somebody else wants its CPU.
  */
 #ifndef RIDGE_BENCH_LEGACY_BLK_H
 #define RIDGE_BENCH_LEGACY_BLK_H
@@ -30,6 +32,7 @@ struct legacy_blk {
 	uint16_t seen;       /* used index */
 	uint16_t kicked;     /* available index that the device was told of */
 	uint32_t free;       /* bit i: slot i is free */
+	uint64_t poll_ns;    /* how long it looks for an interrupt before it sleeps */
 	uint64_t kicks;      /* notifications sent ... */
 	uint64_t interrupts; /* ... and waits for an interrupt */
 };
