@@ -44,6 +44,7 @@ struct device_params {
 	uint8_t mac[6];                     /* net */
 	uint16_t mtu;                       /* net; 0: not told */
 	bool trust;                         /* net: may send from any address, and change its own */
+	bool restore_mac; /* net: a state that is restored may bring another address */
 	struct net_backend *net_backend; /* net; taken over on success. NULL: frames go nowhere */
 };
 

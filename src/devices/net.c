@@ -232,6 +232,7 @@ int net_create(const struct device_type *type, const struct device_params *p,
 	net->state = p->type_state;
 	net->max_pairs = pairs;
 	net->trust = p->trust;
+	net->restore_mac = p->restore_mac || p->trust;
 	net->dev.ops = &net_ops;
 	net->dev.features = net_features(p, pairs);
 	net->dev.config = (uint8_t *)&net->config;

@@ -89,6 +89,7 @@ struct net {
 	uint16_t max_pairs;
 	uint8_t mac[6]; /* that it was made with */
 	bool trust;
+	bool restore_mac;       /* device parts may change the address */
 	struct loop_work flush; /* interrupts for what was received */
 	uint64_t flush_pairs;
 };

@@ -183,12 +183,17 @@ static int stage_tables(struct staged *s, const struct virtio_part *part)
 	return at == part->len ? 0 : -EINVAL;
 }
 
-static int stage_mac(struct staged *s, const struct virtio_part *part)
+/* Who may only send from its own address doesn't get another with its state. */
+static int stage_mac(const struct net *net, struct staged *s, const struct virtio_part *part)
 {
+	uint8_t *mac = s->state.mac;
+
 	if (part->len != sizeof(s->state.mac) || !see(s, SEEN_MAC))
 		return -EINVAL;
-	memcpy(s->state.mac, part->value, sizeof(s->state.mac));
-	return s->state.mac[0] & 1 ? -EINVAL : 0;
+	memcpy(mac, part->value, sizeof(s->state.mac));
+	if (!net->restore_mac && memcmp(mac, net->mac, sizeof(net->mac)))
+		return -EINVAL;
+	return mac[0] & 1 ? -EINVAL : 0;
 }
 
 static int stage_vlans(struct staged *s, const struct virtio_part *part)
@@ -241,7 +246,7 @@ int net_part_stage(struct virtio_device *dev, void *staged, const struct virtio_
 	case VIRTIO_NET_CTRL_MAC << 8 | VIRTIO_NET_CTRL_MAC_TABLE_SET:
 		return stage_tables(s, part);
 	case VIRTIO_NET_CTRL_MAC << 8 | VIRTIO_NET_CTRL_MAC_ADDR_SET:
-		return stage_mac(s, part);
+		return stage_mac(net_of(dev), s, part);
 	case VIRTIO_NET_CTRL_VLAN << 8 | VIRTIO_NET_CTRL_VLAN_ADD:
 		return stage_vlans(s, part);
 	case VIRTIO_NET_CTRL_MQ << 8 | VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET:

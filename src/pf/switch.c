@@ -290,6 +290,11 @@ int net_switch_uplink(struct net_switch *sw, int fd)
 	return 0;
 }
 
+bool net_switch_has_uplink(const struct net_switch *sw)
+{
+	return sw->uplink;
+}
+
 int net_switch_new(struct loop *loop, struct net_switch **out)
 {
 	struct net_switch *sw = calloc(1, sizeof(*sw));

@@ -31,6 +31,7 @@ int net_switch_port(struct net_switch *sw, struct net_backend **be);
 
 /* Connects the uplink; fd is a TAP, taken over on success. Returns 0 or a negative errno. */
 int net_switch_uplink(struct net_switch *sw, int fd);
+bool net_switch_has_uplink(const struct net_switch *sw);
 
 /* Addresses known now. */
 size_t net_switch_addresses(const struct net_switch *sw);

@@ -96,6 +96,9 @@ static struct virtio_device *make_device(struct vfs *vfs, struct bulk_vf *b, uin
 		.late_size = w->vf_size,
 		.want = want,
 		.want_ctx = b,
+		/* All VFs are one host's: it may move a state from one to another, but not outside.
+		 */
+		.restore_mac = w->net_switch && !net_switch_has_uplink(w->net_switch),
 	};
 	struct virtio_device *dev;
 

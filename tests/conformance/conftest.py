@@ -52,9 +52,15 @@ def work():
 
 
 @pytest.fixture(scope="module")
-def ridge(request, work):
+def launcher():
+    """The command that the module's ridged is run with."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def ridge(request, work, launcher):
     """A ridged for the module. After it: ridge shutdown, nothing left, nothing reported."""
-    ridge = Ridge(work)
+    ridge = Ridge(work, launcher=launcher)
     request.module.ridge_for_reports = ridge
     ridge.start()
     try:

@@ -35,9 +35,8 @@ static const uint8_t listed[6] = { 0x02, 0xaa, 0, 0, 0, 1 };
 static const uint8_t unlisted[6] = { 0x02, 0xaa, 0, 0, 0, 2 };
 static const uint8_t group[6] = { 0x01, 0x00, 0x5e, 0, 0, 1 };
 
-static int setup_pairs(void **state, uint16_t pairs)
+static int setup_params(void **state, struct device_params params)
 {
-	struct device_params params = { .queues = pairs, .trust = true };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
@@ -56,12 +55,23 @@ static int setup_pairs(void **state, uint16_t pairs)
 
 static int setup(void **state)
 {
-	return setup_pairs(state, 1);
+	return setup_params(state, (struct device_params){ .trust = true });
 }
 
 static int setup_mq(void **state)
 {
-	return setup_pairs(state, PAIRS);
+	return setup_params(state, (struct device_params){ .queues = PAIRS, .trust = true });
+}
+
+/* As a function is by default: it sends from the address that it was made with. */
+static int setup_untrusted(void **state)
+{
+	return setup_params(state, (struct device_params){ 0 });
+}
+
+static int setup_restore_mac(void **state)
+{
+	return setup_params(state, (struct device_params){ .restore_mac = true });
 }
 
 static int teardown(void **state)
@@ -227,6 +237,7 @@ static void test_2_12_1_4_3_1_size_is_a_maximum(void **state)
 
 /* --- what moves --- */
 
+/* rules: admin-parts-15 */
 static void test_filters_move(void **state)
 {
 	struct fixture *f = *state;
@@ -448,6 +459,43 @@ static void test_5_1_5_values_that_are_wrong(void **state)
 	refused(f, CVQ(CTRL_MAC, MAC_TABLE_SET), value, 8);
 }
 
+/* What no command of its driver can do, a state that comes from elsewhere can't do either. */
+/* rules: admin-parts-15 */
+static void test_an_address_that_is_not_its_own(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t mac[6];
+
+	net_start(&f->n[0], ALL);
+	net_test_mac(mac, 1);
+	stop(f, 1);
+	stop(f, 2);
+	parts_save(&f->w.pf, 2, &f->after);
+	assert_int_equal(parts_load(&f->w.pf, 1, &f->after), INVALID_FIELD);
+	parts_save(&f->w.pf, 1, &f->parts);
+	refused(f, CVQ(CTRL_MAC, MAC_ADDR_SET), listed, 6);
+	assert_int_equal(parts_load(&f->w.pf, 1, &f->parts), OK);
+	assert_memory_equal(net_mac(f->n[0].member->vf.dev), mac, 6);
+	resume(f, 1);
+	resume(f, 2);
+}
+
+static void test_an_address_that_may_move(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t mac[6];
+
+	net_start(&f->n[0], ALL);
+	net_test_mac(mac, 1);
+	move(f);
+	assert_memory_equal(net_mac(f->n[1].member->vf.dev), mac, 6);
+	/* but its driver can't change it, and the next one has the function's own */
+	assert_int_equal(net_ctrl(&f->n[0], CTRL_MAC, MAC_ADDR_SET, listed, 6), CTRL_ERR);
+	move_back(f);
+	net_test_mac(mac, 2);
+	assert_memory_equal(net_mac(f->n[1].member->vf.dev), mac, 6);
+}
+
 static void test_pairs_that_are_wrong(void **state)
 {
 	struct fixture *f = *state;
@@ -526,6 +574,10 @@ int main(void)
 		TEST(test_a_legacy_function_moves),
 		TEST_MQ(test_queue_pairs_move),
 		TEST(test_5_1_5_values_that_are_wrong),
+		cmocka_unit_test_setup_teardown(test_an_address_that_is_not_its_own,
+						setup_untrusted, teardown),
+		cmocka_unit_test_setup_teardown(test_an_address_that_may_move, setup_restore_mac,
+						teardown),
 		TEST_MQ(test_pairs_that_are_wrong),
 		TEST_MQ(test_2_13_1_parts_that_come_twice),
 		TEST_MQ(test_streams_that_are_changed_at_random),

@@ -14,6 +14,9 @@
 
 #define VF 1
 
+/* The selector of VIRTIO_NET_CTRL_MAC_ADDR_SET. */
+#define NET_MAC 0x101
+
 struct world {
 	struct machine *m;
 	struct pf_driver pf;
@@ -77,6 +80,8 @@ static struct device_params params_for(const char *type, struct parts *parts)
 	p.queues = (uint16_t)(strcmp(type, "net") ? queues : (queues - 1) / 2);
 	p.mtu = strcmp(type, "net") || !(features & N_MTU) ? 0 : 1500;
 	p.readonly = !strcmp(type, "blk") && (features & 1u << 5);
+	if (!strcmp(type, "net"))
+		memcpy(p.mac, part_value(parts, P_NET_CVQ, NET_MAC), sizeof(p.mac));
 	return p;
 }
 

@@ -21,8 +21,8 @@ static const struct {
 } kinds[] = {
 	{ "blk", { .queues = 1 } },
 	{ "blk", { .queues = 2, .packed = true } },
-	{ "net", { .queues = 1, .queue_size = 128 } },
-	{ "net", { .queues = 2, .packed = true, .mtu = 1500 } },
+	{ "net", { .queues = 1, .queue_size = 128, .restore_mac = true } },
+	{ "net", { .queues = 2, .packed = true, .mtu = 1500, .restore_mac = true } },
 	{ "rng", { .packed = true } },
 };
 
