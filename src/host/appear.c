@@ -8,106 +8,6 @@
 
 #define DEVICES "bus/pci/devices"
 
-/* A switch that is turned off for a while. */
-struct held {
-	char path[HOST_PATH_MAX];
-	char was[8];
-};
-
-static int switch_off(struct host *host, struct held *held)
-{
-	int ret = host->kernel->read(host->kernel->ctx, held->path, held->was, sizeof(held->was));
-
-	return ret ? ret : host->kernel->write(host->kernel->ctx, held->path, "0");
-}
-
-static void switch_back(struct host *host, const struct held *held)
-{
-	host->kernel->write(host->kernel->ctx, held->path, held->was);
-}
-
-/* Functions that were not there before */
-
-struct names {
-	char (*name)[HOST_RID_MAX];
-	unsigned n, room;
-};
-
-static int add_name(void *arg, const char *name)
-{
-	struct names *names = arg;
-	void *more;
-
-	if (names->n == names->room) {
-		more = realloc(names->name, (names->room * 2 + 64) * sizeof(*names->name));
-		if (!more)
-			return -ENOMEM;
-		names->name = more;
-		names->room = names->room * 2 + 64;
-	}
-	snprintf(names->name[names->n++], HOST_RID_MAX, "%s", name);
-	return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static bool has_name(const struct names *names, const char *name)
-{
-	return names->n && bsearch(name, names->name, names->n, HOST_RID_MAX, compare_names);
-}
-
-/*
- * While nobody is to probe what appears: the bus has its switch off, and who else appears meanwhile
- * is probed at the end, unless it is a VF of pf.
- */
-struct quiet {
-	struct held autoprobe;
-	struct names before;
-};
-
-static int quiet_begin(struct host *host, struct quiet *quiet)
-{
-	int ret = host->kernel->each(host->kernel->ctx, DEVICES, add_name, &quiet->before);
-
-	snprintf(quiet->autoprobe.path, sizeof(quiet->autoprobe.path), "bus/pci/drivers_autoprobe");
-	if (!ret)
-		ret = switch_off(host, &quiet->autoprobe);
-	if (ret)
-		free(quiet->before.name);
-	else if (quiet->before.n)
-		qsort(quiet->before.name, quiet->before.n, HOST_RID_MAX, compare_names);
-	return ret;
-}
-
-static bool is_vf_of(struct host *host, const char *rid, const char *pf)
-{
-	char path[HOST_PATH_MAX], physfn[HOST_RID_MAX];
-
-	snprintf(path, sizeof(path), DEVICES "/%s/physfn", rid);
-	return pf && !host->kernel->target(host->kernel->ctx, path, physfn, sizeof(physfn)) &&
-	       !strcmp(physfn, pf);
-}
-
-static void quiet_end(struct host *host, struct quiet *quiet, const struct names *asked,
-		      const char *pf)
-{
-	const struct host_kernel *kernel = host->kernel;
-	struct names after = { 0 };
-
-	switch_back(host, &quiet->autoprobe);
-	if (strcmp(quiet->autoprobe.was, "0") != 0)
-		kernel->each(kernel->ctx, DEVICES, add_name, &after);
-	for (unsigned i = 0; i < after.n; i++)
-		if (!has_name(&quiet->before, after.name[i]) && !has_name(asked, after.name[i]) &&
-		    !is_vf_of(host, after.name[i], pf))
-			kernel->write(kernel->ctx, "bus/pci/drivers_probe", after.name[i]);
-	free(after.name);
-	free(quiet->before.name);
-}
-
 /* VFs */
 
 struct pf_search {
@@ -148,30 +48,13 @@ static bool find_pf(struct host *host, const struct host_rid *vf, char pf[HOST_R
 	return true;
 }
 
-/*
- * Both switches: with the PF's alone, the driver core still takes each VF to its normal driver, and
- * the PCI bus then refuses.
- */
-static int enable_vfs(struct host *host, const char *pf, unsigned number)
+static int enable_vfs(struct host *host, struct quiet *quiet, const char *pf, unsigned number)
 {
-	static const struct names nobody;
-	struct held autoprobe;
-	struct quiet quiet = { 0 };
 	char text[16];
-	int ret;
+	int ret = quiet_vfs(host, quiet, pf, number);
 
-	snprintf(autoprobe.path, sizeof(autoprobe.path), DEVICES "/%s/sriov_drivers_autoprobe", pf);
 	snprintf(text, sizeof(text), "%u", number);
-	ret = quiet_begin(host, &quiet);
-	if (ret)
-		return ret;
-	ret = switch_off(host, &autoprobe);
-	if (!ret) {
-		ret = function_write(host, pf, "sriov_numvfs", text);
-		switch_back(host, &autoprobe);
-	}
-	quiet_end(host, &quiet, &nobody, pf);
-	return ret;
+	return ret ? ret : function_write(host, pf, "sriov_numvfs", text);
 }
 
 /* What the errno of a store to sriov_numvfs says more than its name does. */
@@ -188,29 +71,27 @@ static const char *vfs_hint(int err)
 	}
 }
 
-/* Enables the VFs up to the highest that is asked for of the PF of rids[first]. */
-static void appear_vfs(struct host *host, const struct host_rid *rids, unsigned n, unsigned first,
-		       const char *pf, char (*pfs)[HOST_RID_MAX], struct host_outcome *outcomes)
+/* Enables the VFs up to the highest that is asked for of the PF of changes[first]. */
+static void appear_vfs(struct host *host, struct quiet *quiet, struct host_change *changes,
+		       unsigned n, unsigned first, const char *pf, struct host_outcome *outcomes)
 {
 	unsigned enabled = 0, highest = 0;
 	int ret = function_read_number(host, pf, "sriov_numvfs", &enabled);
 	bool *wanted = calloc(n, sizeof(*wanted));
-	char rid[HOST_RID_MAX];
 
 	if (!wanted) {
 		outcome_fail(&outcomes[first], -ENOMEM, "out of memory");
 		return;
 	}
 	for (unsigned i = first; i < n; i++) {
-		struct pf_search s = { .host = host, .vf = rids[i] };
+		struct pf_search s = { .host = host, .vf = changes[i].id };
 
-		host_rid_print(&rids[i], rid);
-		wanted[i] = !outcomes[i].err && is_pf_of(&s, pf) && !function_exists(host, rid);
+		wanted[i] = changes[i].absent && !outcomes[i].err && is_pf_of(&s, pf);
 		if (wanted[i] && s.number > highest)
 			highest = s.number;
 	}
 	if (!ret && !enabled)
-		ret = enable_vfs(host, pf, highest);
+		ret = enable_vfs(host, quiet, pf, highest);
 	for (unsigned i = first; i < n; i++) {
 		if (!wanted[i])
 			continue;
@@ -223,12 +104,10 @@ static void appear_vfs(struct host *host, const struct host_rid *rids, unsigned 
 				     "their number from 0 alone; enable more at once",
 				     pf, enabled);
 		else
-			memcpy(pfs[i], pf, HOST_RID_MAX);
+			memcpy(changes[i].pf, pf, HOST_RID_MAX);
 	}
 	free(wanted);
 }
-
-/* Everything else */
 
 /* The bus that a function would be on, or all of them where there is no such bus. */
 static int rescan(struct host *host, const struct host_rid *rid)
@@ -242,65 +121,77 @@ static int rescan(struct host *host, const struct host_rid *rid)
 	return ret == -ENOENT ? kernel->write(kernel->ctx, "bus/pci/rescan", "1") : ret;
 }
 
-static int rescan_unprobed(struct host *host, const struct host_rid *rids, unsigned n,
-			   const struct names *asked)
+static void appear_by_rescan(struct host *host, const struct host_change *change,
+			     struct host_outcome *outcome)
 {
-	struct quiet quiet = { 0 };
-	char rid[HOST_RID_MAX];
-	int ret = quiet_begin(host, &quiet);
+	int ret = rescan(host, &change->id);
 
+	if (function_exists(host, change->rid))
+		return;
 	if (ret)
-		return ret;
-	for (unsigned i = 0; !ret && i < n; i++) {
-		host_rid_print(&rids[i], rid);
-		if (has_name(asked, rid) && !function_exists(host, rid))
-			ret = rescan(host, &rids[i]);
-	}
-	quiet_end(host, &quiet, asked, NULL);
-	return ret;
+		outcome_fail(outcome, ret, "it is not there, and no rescan is possible (%s)%s",
+			     strerror(-ret), root_hint(ret));
+	else
+		outcome_fail(outcome, -ENODEV,
+			     "there is no such function, also after a rescan; lspci -D shows what "
+			     "there is");
 }
 
-static void appear_by_rescan(struct host *host, const struct host_rid *rids, unsigned n,
-			     struct names *asked, struct host_outcome *outcomes)
+void host_appear(struct host *host, struct quiet *quiet, struct host_change *changes, unsigned n,
+		 struct host_outcome *outcomes)
 {
-	char rid[HOST_RID_MAX];
-	int ret;
+	char pf[HOST_RID_MAX];
 
-	qsort(asked->name, asked->n, HOST_RID_MAX, compare_names);
-	ret = rescan_unprobed(host, rids, n, asked);
 	for (unsigned i = 0; i < n; i++) {
-		host_rid_print(&rids[i], rid);
-		if (!has_name(asked, rid) || function_exists(host, rid))
+		/* One that the appearance of another has brought is there. */
+		if (!changes[i].absent || outcomes[i].err || function_exists(host, changes[i].rid))
 			continue;
-		if (ret)
-			outcome_fail(&outcomes[i], ret,
-				     "it is not there, and no rescan is "
-				     "possible (%s)%s",
-				     strerror(-ret),
-				     ret == -EACCES || ret == -EPERM ? "; run as root" : "");
+		if (find_pf(host, &changes[i].id, pf))
+			appear_vfs(host, quiet, changes, n, i, pf, outcomes);
 		else
-			outcome_fail(&outcomes[i], -ENODEV,
-				     "there is no such function, also after a rescan; lspci -D "
-				     "shows what there is");
+			appear_by_rescan(host, &changes[i], &outcomes[i]);
 	}
 }
 
-void host_appear(struct host *host, const struct host_rid *rids, unsigned n,
-		 char (*pfs)[HOST_RID_MAX], struct host_outcome *outcomes)
-{
-	char rid[HOST_RID_MAX], pf[HOST_RID_MAX];
-	struct names asked = { 0 };
+/* VFs that adopt enabled go when nothing of them is in use by anybody. */
 
+struct vf_search {
+	const struct host *host;
+	const char *pf;
+};
+
+static int is_bound_vf(void *arg, const char *name)
+{
+	const struct vf_search *s = arg;
+	char path[HOST_PATH_MAX], driver[HOST_NAME_MAX];
+
+	if (strncmp(name, "virtfn", 6))
+		return 0;
+	snprintf(path, sizeof(path), DEVICES "/%s/%s/driver", s->pf, name);
+	return !s->host->kernel->target(s->host->kernel->ctx, path, driver, sizeof(driver));
+}
+
+static void vfs_end(const struct host *host, const char *pf)
+{
+	struct vf_search s = { .host = host, .pf = pf };
+	char path[HOST_PATH_MAX];
+
+	if (record_names_pf(host, pf))
+		return;
+	snprintf(path, sizeof(path), DEVICES "/%s", pf);
+	if (!host->kernel->each(host->kernel->ctx, path, is_bound_vf, &s))
+		function_write(host, pf, "sriov_numvfs", "0");
+}
+
+void host_disappear(const struct host *host, const struct host_change *changes, unsigned n)
+{
 	for (unsigned i = 0; i < n; i++) {
-		host_rid_print(&rids[i], rid);
-		if (outcomes[i].err || function_exists(host, rid))
-			continue;
-		if (find_pf(host, &rids[i], pf))
-			appear_vfs(host, rids, n, i, pf, pfs, outcomes);
-		else if (add_name(&asked, rid))
-			outcome_fail(&outcomes[i], -ENOMEM, "out of memory");
+		const char *pf = changes[i].pf;
+		bool named = false;
+
+		for (unsigned j = 0; j < i && pf[0] && !named; j++)
+			named = !strcmp(pf, changes[j].pf);
+		if (pf[0] && !named)
+			vfs_end(host, pf);
 	}
-	if (asked.n)
-		appear_by_rescan(host, rids, n, &asked, outcomes);
-	free(asked.name);
 }

@@ -11,16 +11,20 @@
  *   a VF of a PF that has none enabled   sriov_numvfs, with sriov_drivers_autoprobe off, too
  *   anything else                        a rescan of its bus
  *
- * with drivers_autoprobe off. Both switches are as they were when adopt returns, and what else has
- * appeared meanwhile is probed as it would have been. What adopt changes of a function is in a
- * record, one file per RID, written before the change, and release puts it back: driver_override,
- * the driver it was bound to, and, with the last function of a PF whose VFs adopt enabled, the
- * number of VFs. Records are of one boot. One whose function has got another driver_override since
- * is stale: whoever did that has the say, and release changes nothing.
+ * with drivers_autoprobe off. Before a switch is on again, driver_override names the driver: a
+ * normal one that registers later, as udev loads its module, passes the function over as well. Both
+ * switches are as they were when adopt returns, and what else has appeared meanwhile is probed as
+ * it would have been. What adopt changes of a function is in a record, one file per RID, written
+ * before the change, and release puts it back: driver_override, the driver it was bound to, and,
+ * with the last function of a PF whose VFs adopt enabled, the number of VFs. Records are of one
+ * boot. One whose function has got another driver_override since is stale: whoever did that has the
+ * say, and release changes nothing.
  *
- *   adopt.c    both verbs for a list of functions     appear.c  functions that aren't there yet
- *   record.c   the records                            rid.c     RIDs
- *   sysfs.c    the kernel's side, which tests replace by a model
+ *   adopt.c     takes functions to a driver        release.c  puts back what that changed
+ *   appear.c    functions that aren't there yet    quiet.c    autoprobe off, and back
+ *   function.c  one function in sysfs              rid.c      RIDs
+ *   record.c    the records
+ *   sysfs.c     the kernel's side, which tests replace by a model
  *
  * Errors are negative errno and one line of text, with what would be right.
  */

@@ -4,12 +4,28 @@
 
 #include "host/host.h"
 
+struct json_object;
+
 /* What adopt has changed of one function; strings are empty for none. */
 struct host_record {
 	char driver[HOST_NAME_MAX];       /* that adopt bound it to, and named in driver_override */
 	char was_driver[HOST_NAME_MAX];   /* that it was bound to */
 	char was_override[HOST_NAME_MAX]; /* its driver_override */
 	char pf[HOST_RID_MAX];            /* the PF whose VFs adopt enabled for it */
+};
+
+/* One of the functions that a command names. */
+struct host_change {
+	struct host_rid id;
+	char rid[HOST_RID_MAX];
+	char pf[HOST_RID_MAX]; /* the PF whose VFs adopt has enabled for it, or empty */
+	bool absent;           /* when the command began */
+	bool claimed;          /* record is written, and driver_override set */
+	struct host_record record;
+	/* What there was before that: */
+	char override[HOST_NAME_MAX];
+	struct host_record old; /* if it was adopted already, to another driver */
+	bool adopted;
 };
 
 /* -ENOENT if there is none of this boot. */
@@ -20,6 +36,13 @@ int record_remove(const struct host *host, const char *rid);
 /* Whether some function's record says that adopt enabled the VFs of pf. */
 bool record_names_pf(const struct host *host, const char *pf);
 
+/*
+ * The record of a function that is as adopt left it. -ESTALE if its driver_override is another by
+ * now.
+ */
+int record_current(const struct host *host, const char *rid, const char *override,
+		   struct host_record *record);
+
 /* attribute of a function */
 int function_read(const struct host *host, const char *rid, const char *attribute, char *text,
 		  size_t size);
@@ -29,14 +52,53 @@ int function_write(const struct host *host, const char *rid, const char *attribu
 		   const char *text);
 bool function_exists(const struct host *host, const char *rid);
 
+/* The driver that it is bound to; empty: none. */
+void function_driver(const struct host *host, const char *rid, char driver[HOST_NAME_MAX]);
+int function_bind(const struct host *host, const char *rid, const char *driver);
+
+/* Unbinding a VFIO driver waits, without an end, until nobody has the function open. */
+int function_unbind(const struct host *host, const char *rid, const char *driver, bool force,
+		    struct host_outcome *outcome);
+
+/* Its driver_override; empty: none. */
+int function_override(const struct host *host, const char *rid, char name[HOST_NAME_MAX]);
+int function_set_override(const struct host *host, const char *rid, const char *name);
+
 __attribute__((format(printf, 3, 4))) void outcome_fail(struct host_outcome *outcome, int err,
 							const char *fmt, ...);
 
+/* What a refusal says more than its errno does: of anything, and of a driver. */
+const char *root_hint(int err);
+const char *refusal_hint(const struct host *host, const char *rid, const char *driver, int err);
+
+/* The changes for n RIDs, or NULL; free() them. */
+struct host_change *changes_new(const struct host_rid *rids, unsigned n);
+
+/* 0 if all went well, or the first error. */
+int outcomes_error(const struct host_outcome *outcomes, unsigned n);
+
 /*
- * Makes those functions appear that aren't there, without a probe. pfs[i] is then the PF whose VFs
- * were enabled for rids[i], or empty; outcomes[i] says so where it did not work.
+ * A section in which nobody probes what appears. Then the switches are as they were, and who has
+ * appeared meanwhile is probed, unless it is adopted or a VF that was enabled here.
  */
-void host_appear(struct host *host, const struct host_rid *rids, unsigned n,
-		 char (*pfs)[HOST_RID_MAX], struct host_outcome *outcomes);
+struct quiet {
+	struct json_object *state;
+};
+
+int quiet_begin(struct host *host, struct quiet *quiet);
+int quiet_end(struct host *host, struct quiet *quiet);
+
+/* number VFs of pf are about to be enabled. */
+int quiet_vfs(struct host *host, struct quiet *quiet, const char *pf, unsigned number);
+
+/*
+ * Makes those functions appear that are absent; outcomes[i] says so where it did not work. Between
+ * quiet_begin() and quiet_end().
+ */
+void host_appear(struct host *host, struct quiet *quiet, struct host_change *changes, unsigned n,
+		 struct host_outcome *outcomes);
+
+/* The VFs of the PFs that changes name go, if nothing of them is in use by anybody. */
+void host_disappear(const struct host *host, const struct host_change *changes, unsigned n);
 
 #endif

@@ -121,6 +121,14 @@ int record_read(const struct host *host, const char *rid, struct host_record *re
 	return whole ? 0 : -ENOENT;
 }
 
+int record_current(const struct host *host, const char *rid, const char *override,
+		   struct host_record *record)
+{
+	int ret = record_read(host, rid, record);
+
+	return !ret && strcmp(record->driver, override) ? -ESTALE : ret;
+}
+
 static int write_whole(int fd, const char *text)
 {
 	size_t len = strlen(text);

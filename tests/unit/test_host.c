@@ -356,6 +356,56 @@ static void test_vfs_are_enabled_and_end_with_the_last(void **state)
 	assert_int_equal(records(f), 0);
 }
 
+static bool is_autoprobe(const char *path)
+{
+	return strstr(path, "drivers_autoprobe");
+}
+
+static void late_after_autoprobe(struct model *m, const char *path, const char *text)
+{
+	if (is_autoprobe(path) && !strcmp(text, "1"))
+		model_register_late(m);
+}
+
+/* udev loads the module of what has appeared, and its driver registers at the worst moment. */
+static void test_driver_registers_once_autoprobe_is_on(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 3, 1, 1);
+	struct model_function *fn = model_add(&f->m, "0000:00:05.0", true);
+
+	f->m.stored = late_after_autoprobe;
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1", "01:00.3", "00:05.0"), 0);
+	assert_true(f->m.late);
+	assert_string_equal(fn->driver, "vfio-pci");
+	assert_int_equal(fn->probes, 0);
+	for (unsigned i = 1; i <= 3; i += 2) {
+		assert_string_equal(pf[i].driver, "vfio-pci");
+		assert_int_equal(pf[i].probes, 0);
+	}
+	/* Nobody asked for VF 2. */
+	assert_string_equal(pf[2].driver, "late");
+}
+
+static void test_rid_given_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 3, 1, 1);
+	struct model_function *fn = model_add(&f->m, "0000:00:05.0", true);
+
+	assert_int_equal(adopt(f, "vfio-pci", "00:05.0", "01:00.1", "01:00.1", "00:05.0"), 0);
+	assert_true(f->out[0].changed && f->out[1].changed);
+	assert_false(f->out[2].changed || f->out[3].changed);
+	assert_int_equal(release(f, "00:05.0", "01:00.1"), 0);
+	assert_string_equal(fn->override, "");
+	assert_int_equal(pf->numvfs, 0);
+
+	f->m.refusal = -EINVAL;
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1", "01:00.1"), -EINVAL);
+	assert_int_equal(pf->numvfs, 0);
+	assert_int_equal(records(f), 0);
+}
+
 /* VFs that a person enabled stay, and so do those that somebody else uses by now. */
 static void test_vfs_of_others_stay(void **state)
 {
@@ -486,6 +536,8 @@ int main(void)
 		T(test_rescan_with_autoprobe_off),
 		T(test_rescan_of_several),
 		T(test_vfs_are_enabled_and_end_with_the_last),
+		T(test_driver_registers_once_autoprobe_is_on),
+		T(test_rid_given_twice),
 		T(test_vfs_of_others_stay),
 		T(test_refused_vfs_go_again),
 		T(test_in_use),

@@ -8,12 +8,21 @@
 
 #define DEVICES "bus/pci/devices/"
 
-/* "normal" takes any function by its ids; the others only what names them. */
-static const char *const drivers[] = { "normal", "vfio-pci", "virtio_vfio_pci", "pci-stub" };
+/* The first two take any function by its ids; the others only what names them. */
+static const char *const drivers[] = { "normal", "late", "vfio-pci", "virtio_vfio_pci",
+				       "pci-stub" };
+#define N_DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+
+static bool takes_any(const char *driver)
+{
+	return !strcmp(driver, drivers[0]) || !strcmp(driver, drivers[1]);
+}
 
 static bool has_driver(const struct model *m, const char *name)
 {
-	for (unsigned i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+	if (!strcmp(name, "late"))
+		return m->late;
+	for (unsigned i = 0; i < N_DRIVERS; i++)
 		if (!strcmp(drivers[i], name))
 			return !m->no_driver || strcmp(m->no_driver, name);
 	return false;
@@ -63,7 +72,7 @@ struct model_function *model_add_pf(struct model *m, const char *rid, unsigned t
 
 static int attach(struct model *m, struct model_function *f, const char *driver)
 {
-	if (f->override[0] ? strcmp(f->override, driver) : strcmp(driver, "normal"))
+	if (f->override[0] ? strcmp(f->override, driver) : !takes_any(driver))
 		return -ENODEV;
 	if (f->driver[0])
 		return -EBUSY;
@@ -92,6 +101,18 @@ void model_probe_all(struct model *m)
 	for (unsigned i = 0; i < m->n; i++)
 		if (m->function[i].present)
 			probe(m, &m->function[i]);
+}
+
+/* What driver_attach() does when a driver registers. */
+void model_register_late(struct model *m)
+{
+	m->late = true;
+	for (unsigned i = 0; strcmp(m->autoprobe, "0") && i < m->n; i++) {
+		struct model_function *f = &m->function[i];
+
+		if (f->present && !(f->pf && !strcmp(m->sriov_autoprobe, "0")))
+			attach(m, f, "late");
+	}
 }
 
 static void appear(struct model *m, struct model_function *f)
@@ -198,16 +219,12 @@ static int write_function(struct model *m, struct model_function *f, const char 
 	return -ENOENT;
 }
 
-static int model_write(void *ctx, const char *path, const char *text)
+static int store(struct model *m, const char *path, const char *text)
 {
-	struct model *m = ctx;
 	const char *attribute;
 	struct model_function *f = function_of(m, path, &attribute);
 	char driver[HOST_NAME_MAX];
 
-	m->stores++;
-	if (m->write_error)
-		return m->write_error;
 	if (f)
 		return write_function(m, f, attribute, text);
 	if (!strcmp(path, "bus/pci/drivers_autoprobe")) {
@@ -229,6 +246,18 @@ static int model_write(void *ctx, const char *path, const char *text)
 		return f && f->present ? attach(m, f, driver) : -ENODEV;
 	}
 	return -ENOENT;
+}
+
+static int model_write(void *ctx, const char *path, const char *text)
+{
+	struct model *m = ctx;
+	int ret;
+
+	m->stores++;
+	ret = m->write_error ? m->write_error : store(m, path, text);
+	if (!ret && m->stored)
+		m->stored(m, path, text);
+	return ret;
 }
 
 static int model_target(void *ctx, const char *path, char *name, size_t size)

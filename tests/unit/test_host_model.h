@@ -29,10 +29,13 @@ struct model {
 	unsigned n;
 	char autoprobe[8], sriov_autoprobe[8];
 	const char *no_driver; /* this driver is not there */
+	bool late;             /* "late" is: see model_register_late() */
 	int refusal;           /* what named probes return, negative errno */
 	int write_error;       /* what every store returns */
 	pid_t user;
 	unsigned stores;
+	/* Called after each store that succeeds. */
+	void (*stored)(struct model *m, const char *path, const char *text);
 	struct host_kernel kernel;
 };
 
@@ -44,5 +47,7 @@ struct model_function *model_add_pf(struct model *m, const char *rid, unsigned t
 struct model_function *model_find(struct model *m, const char *rid);
 /* The normal driver takes what it may of what is there. */
 void model_probe_all(struct model *m);
+/* Another normal driver registers, "late", and takes what it may, as a module that udev loads. */
+void model_register_late(struct model *m);
 
 #endif
