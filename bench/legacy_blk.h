@@ -41,7 +41,8 @@ struct legacy_blk {
 int legacy_blk_open(struct legacy_blk *b, const char *socket);
 void legacy_blk_close(struct legacy_blk *b);
 
-/* Makes a read of one block available. There must be a free slot: no more than the depth at once.
+/*
+ * Makes a read of one block available. There must be a free slot: no more than the depth at once.
  */
 void legacy_blk_read(struct legacy_blk *b, uint64_t block);
 /* Notifies the device of what was made available, unless it does not want to know. */

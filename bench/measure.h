@@ -46,7 +46,8 @@ struct contender {
  */
 void measure(struct contender *c, size_t n, unsigned int rounds, double seconds);
 
-/* Arguments ROUNDS and SECONDS (of a round of one contender); ends with status 2 if they are none.
+/*
+ * Arguments ROUNDS and SECONDS (of a round of one contender); ends with status 2 if they are none.
  */
 void measure_parse(const char *rounds_arg, const char *seconds_arg, unsigned int *rounds,
 		   double *seconds);

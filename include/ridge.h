@@ -14,15 +14,15 @@
  *		errx(1, "%s", ridge_error(r));
  *
  * Functions that can fail return 0 or a negative errno, and ridge_error() of the handle then says
- *in one line what was asked, what is wrong and what would be right. All strings are UTF-8. Results
- *are the caller's, to be freed with free(); a result pointer may be NULL if it is of no interest,
- *and *result is NULL after a failure.
+ * in one line what was asked, what is wrong and what would be right. All strings are UTF-8. Results
+ * are the caller's, to be freed with free(); a result pointer may be NULL if it is of no interest,
+ * and *result is NULL after a failure.
  *
  * A handle may be used by one thread at a time; different handles are independent. No function
  * changes signal dispositions or is interrupted by signals.
  *
- * What is in this header stays: symbols are versioned, and none is changed or removed within soname
- *0.
+ * What is in this header stays: symbols are versioned, and none is changed or removed within
+ * soname 0.
  */
 #ifndef RIDGE_H
 #define RIDGE_H

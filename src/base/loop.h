@@ -70,7 +70,8 @@ int loop_fd_add(struct loop *loop, struct loop_fd *lfd, int fd, uint32_t events,
 int loop_fd_mod(struct loop *loop, struct loop_fd *lfd, uint32_t events);
 void loop_fd_del(struct loop *loop, struct loop_fd *lfd);
 
-/* Arms (or rearms) a timer to run once, ms from now. Cancelling one that is not armed is harmless.
+/*
+ * Arms (or rearms) a timer to run once, ms from now. Cancelling one that is not armed is harmless.
  */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t ms,
 		    void (*fn)(struct loop_timer *));

@@ -95,7 +95,8 @@ static void on_ready(struct loop_fd *lfd, uint32_t events)
 
 static void submit(struct uring *u)
 {
-	/* -EBUSY and -EAGAIN: the kernel wants completions reaped first; the hook runs again then.
+	/*
+	 * -EBUSY and -EAGAIN: the kernel wants completions reaped first; the hook runs again then.
 	 */
 	if (io_uring_submit(&u->ring) >= 0)
 		u->unsubmitted = io_uring_sq_ready(&u->ring) > 0;

@@ -43,8 +43,8 @@
  *   PF        STARTING --first reply--> READY --remove, shutdown--> STOPPING --exit--> gone
  *             READY --dies--> RESTARTING --functions made again--> READY
  *             RESTARTING --dies too often--> HELD --pf.restart--> RESTARTING
- *             A PF process that ends in STARTING or STOPPING takes the PF and its functions with
- * it.
+ *             A PF process that ends in STARTING or STOPPING takes the PF and its functions
+ *             with it.
  *
  * Per function ridged holds duplicates of the descriptors that it gave away (state, listening
  * socket, image or TAP) and its parameters: what a successor of a PF process that died would need.

@@ -3,11 +3,12 @@
  * The connection to one ridge-pf: requests go out, replies come back in any order, nothing waits.
  *
  * A request's done() is called with what happened:
- *   IPC_DONE     the reply is there: the last call, the request is freed after it
- *   IPC_PART     a part of a reply: more follow
- *   IPC_LATE     the deadline passed. The request is still with the PF: IPC_DONE or IPC_LOST
- * follow, for what the PF does in the end must be known, whoever still waits for it IPC_LOST the
- * connection ended, there will be no reply: the last call
+ *
+ *   IPC_DONE  The reply is there. The last call: the request is freed after it.
+ *   IPC_PART  A part of a reply is there; more follow.
+ *   IPC_LATE  The deadline passed. The request is still with the PF, and IPC_DONE or IPC_LOST will
+ *             follow: what the PF does in the end must be known, whoever still waits for it.
+ *   IPC_LOST  The connection ended, and there will be no reply. The last call, too.
  *
  * What comes from a PF process is checked here (numbers, sizes, terminated strings): it serves
  * guests and may have been taken over by one.

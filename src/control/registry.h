@@ -111,7 +111,8 @@ struct function *registry_function(struct control *ctl, const char *name);
  */
 int pf_usable(const struct pf *pf, struct error *e);
 
-/* The names of existing functions or PFs as a short list for people; "there is none" without any.
+/*
+ * The names of existing functions or PFs as a short list for people; "there is none" without any.
  */
 void registry_function_names(struct control *ctl, char *text, size_t len);
 void registry_pf_names(struct control *ctl, char *text, size_t len);

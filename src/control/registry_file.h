@@ -7,7 +7,7 @@
  *	  {"slot": 1, "params": {...}}, {"slot": 2, "down": "why", "params": {...}}]}
  *
  * It is written a little after a change, so that a burst of changes is one write, and replaced in
- *one step. One that makes no sense is said and set aside as NAME.json.bad.
+ * one step. One that makes no sense is said and set aside as NAME.json.bad.
  */
 #ifndef RIDGE_CONTROL_REGISTRY_FILE_H
 #define RIDGE_CONTROL_REGISTRY_FILE_H

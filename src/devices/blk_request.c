@@ -220,7 +220,8 @@ void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *ch
 		virtio_device_complete(&blk->dev, vq, chain->head, 0, chain->segs, nsegs);
 		return;
 	}
-	/* The status is the last byte of the chain (5.2.6). Zero-length segments are never stored.
+	/*
+	 * The status is the last byte of the chain (5.2.6). Zero-length segments are never stored.
 	 */
 	r->status = (uint8_t *)r->segs[nsegs - 1].base + r->segs[nsegs - 1].len - 1;
 	r->type = le32toh(header.type);

@@ -47,7 +47,8 @@ struct net_backend_ops {
 	unsigned int (*transmit)(struct net_backend *be, const struct net_frame *frame);
 	/* The device attached: from now on it can receive. */
 	void (*attach)(struct net_backend *be, struct virtio_device *dev);
-	/* The guest posted receive buffers, or has other offloads or another address. May be NULL.
+	/*
+	 * The guest posted receive buffers, or has other offloads or another address. May be NULL.
 	 */
 	void (*receiver_changed)(struct net_backend *be);
 	/* Also when the device is destroyed. */

@@ -179,7 +179,8 @@ static bool prepare_intx(struct virtio_vfio_pci *vvp, const struct vfio_access *
 	return true;
 }
 
-/* Old drivers were forgiven that they don't turn on bus mastering; without it nothing would move.
+/*
+ * Old drivers were forgiven that they don't turn on bus mastering; without it nothing would move.
  */
 static void enable_bus_master(struct virtio_vfio_pci *vvp)
 {

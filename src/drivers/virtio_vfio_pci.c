@@ -102,7 +102,7 @@ static void probe_failed(struct virtio_vfio_pci *vvp, int err, const char *why)
 
 /*
  * The first address in the member that can be used; those in the PF are not ours to write to. All
- * entries behind one with flags 0, and invalid ones, are to be ignored (virtio 1.3, 2.12.1.1.6).
+ * entries behind one with flags 0, and invalid ones, are to be ignored (virtio 1.4, 2.12.1.1.6).
  */
 static void choose_notify(struct virtio_vfio_pci *vvp, size_t result_len)
 {

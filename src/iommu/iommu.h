@@ -17,7 +17,7 @@
  *					against the address space's generation, which any map or
  *					unmap changes
  *   iommu_pin(), iommu_unpin()		for I/O that the kernel does later: an unmap of pinned
- *memory completes only once it was unpinned
+ *					memory completes only once it was unpinned
  *
  * The file behind a map is somebody else's: it may shrink, and touching it then raises SIGBUS. The
  * handler that iommu_new() installs replaces the backing by zero pages and marks it lost; from then

@@ -70,7 +70,8 @@ struct json_object *request_new(int id, const char *method, struct json_object *
 /* params as an object: 0, or -EINVAL with the error set. */
 int params_read(struct ridge *r, const char *method, const char *text, struct json_object **params);
 
-/* Sends request and waits for the answer to it. Returns 0 or a negative errno with the error set.
+/*
+ * Sends request and waits for the answer to it. Returns 0 or a negative errno with the error set.
  */
 int handle_ask(struct ridge *r, struct json_object *request, struct json_object **answer);
 

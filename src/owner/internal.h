@@ -12,8 +12,10 @@
 #define ADMINQ_SLOTS_MAX (ADMINQ_SIZE_MAX / 2)
 #define ADMINQ_RETRY_MS  5 /* after EAGAIN */
 
-/* What a command has room for in its slot; one with more data or a larger result has one of a few
- * large buffers besides. */
+/*
+ * What a command has room for in its slot; one with more data or a larger result has one of a few
+ * large buffers besides.
+ */
 #define ADMINQ_SLOT_DATA   232
 #define ADMINQ_SLOT_RESULT 248
 #define ADMINQ_LARGE       2

@@ -40,7 +40,8 @@ struct mig_channel_ops {
 	void (*resume)(struct mig_channel *ch, struct mig_request *rq);
 	/* How many bytes the state takes at the most. */
 	void (*size)(struct mig_channel *ch, struct mig_request *rq);
-	/* Running or stopped; what is saved of a running function is good for nothing but a guess.
+	/*
+	 * Running or stopped; what is saved of a running function is good for nothing but a guess.
 	 */
 	void (*get)(struct mig_channel *ch, struct mig_request *rq);
 	void (*set)(struct mig_channel *ch, struct mig_request *rq);

@@ -101,7 +101,8 @@ static void command_done(struct pf_cmd *cmd)
 {
 	struct mig_pf *m = container_of(cmd, struct mig_pf, cmd);
 
-	/* The object went with a reset of the PF, or with its member: the next request makes one.
+	/*
+	 * The object went with a reset of the PF, or with its member: the next request makes one.
 	 */
 	if (cmd->error == -VIRTIO_ADMIN_ENXIO && cmd->opcode != VIRTIO_ADMIN_DEV_MODE_SET) {
 		pf_objects_release(&m->pf->objects, (uint32_t)m->object[kind_of(m)]);

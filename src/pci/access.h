@@ -41,7 +41,8 @@ struct pci_access_ops {
 			 uint8_t len);
 	void (*bar_write)(struct pci_access *pa, uint8_t bar, uint64_t offset, const void *data,
 			  uint8_t len);
-	/* Function level reset. 0 when done, or -EINPROGRESS and reset->done(): it waits for DMA.
+	/*
+	 * Function level reset. 0 when done, or -EINPROGRESS and reset->done(): it waits for DMA.
 	 */
 	int (*reset)(struct pci_access *pa, struct pci_reset *reset);
 	/*
@@ -49,7 +50,8 @@ struct pci_access_ops {
 	 * more, or -EINPROGRESS and wait->done() from the loop.
 	 */
 	int (*drain)(struct pci_access *pa, struct pci_reset *wait);
-	/* As iommu_map(), iommu_unmap() and iommu_last() on the address space of (this RID, pasid).
+	/*
+	 * As iommu_map(), iommu_unmap() and iommu_last() on the address space of (this RID, pasid).
 	 */
 	int (*dma_map)(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,
 		       uint64_t offset, int prot);
@@ -90,7 +92,8 @@ struct pci_upstream_ops {
 	 * now, so it stays pending, and pci_function_msix_flush() is called when there is.
 	 */
 	int (*msi)(struct pci_upstream *up, uint16_t rid, uint64_t address, uint32_t data);
-	/* A function answers at its RID from now on (-EBUSY: another does), or does not any more.
+	/*
+	 * A function answers at its RID from now on (-EBUSY: another does), or does not any more.
 	 */
 	int (*appeared)(struct pci_upstream *up, struct pci_function *fn);
 	void (*gone)(struct pci_upstream *up, struct pci_function *fn);

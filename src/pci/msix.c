@@ -122,8 +122,10 @@ void pci_msix_bar_write(struct pci_function *fn, uint64_t offset, const void *da
 {
 	uint16_t vector = (uint16_t)(offset / PCI_MSIX_ENTRY_LEN);
 
-	/* Only whole dwords and quadwords are defined (PCIe 7.7.2.2); the pending bits are
-	 * read-only. */
+	/*
+	 * Only whole dwords and quadwords are defined (PCIe 7.7.2.2); the pending bits are
+	 * read-only.
+	 */
 	if ((len != 4 && len != 8) || offset % len || offset + len > pba_offset(fn->msix_vectors))
 		return;
 	memcpy((uint8_t *)fn->state->msix + offset, data, len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The physical function: the owner device of the SR-IOV group (virtio 1.3, 2.12), seen from its
+ * The physical function: the owner device of the SR-IOV group (virtio 1.4, 2.12), seen from its
  * inside. It is a virtio device of its type with two queues more, the administration virtqueues,
  * and an SR-IOV capability whose registers say which member functions (VFs) there are.
  *

@@ -79,7 +79,8 @@ void pf_sriov_written(struct pf *pf)
 	uint16_t now = pf_sriov_numvfs(pf), was = pf->numvfs_enabled;
 
 	set_vf_bars(pf);
-	/* NumVFs is not to be changed while VF Enable is set (PCIe 9.3.3.5); the new one is used.
+	/*
+	 * NumVFs is not to be changed while VF Enable is set (PCIe 9.3.3.5); the new one is used.
 	 */
 	pf->numvfs_enabled = now;
 	pf_members_enable(pf, was, now);

@@ -102,7 +102,8 @@ struct vfio_device {
 	bool unmap_all; /* there is more to be unmapped */
 };
 
-/* Reads the function's capabilities and prepares the shadow. state is zeroed memory. 0 or -errno.
+/*
+ * Reads the function's capabilities and prepares the shadow. state is zeroed memory. 0 or -errno.
  */
 int vfio_device_init(struct vfio_device *vdev, const struct vfio_device_ops *ops, struct loop *loop,
 		     struct pci_access *pa, struct counters *counters,

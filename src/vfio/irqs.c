@@ -36,8 +36,10 @@ static void signal_fd(int fd)
 {
 	uint64_t one = 1;
 
-	/* A full counter means that the event is pending already; the watchdog ends all other
-	 * waits. */
+	/*
+	 * A full counter means that the event is pending already; the watchdog ends all other
+	 * waits.
+	 */
 	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
 		return;
 }

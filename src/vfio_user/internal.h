@@ -53,7 +53,8 @@ struct connection {
 	bool entered;  /* it is on the stack: nobody else may free it */
 	bool freed;    /* ... and then it does */
 
-	/* Received bytes from rx_off to rx_len are not handled yet; rx_off is a message boundary.
+	/*
+	 * Received bytes from rx_off to rx_len are not handled yet; rx_off is a message boundary.
 	 */
 	size_t rx_off;
 	size_t rx_len;

@@ -131,8 +131,10 @@ static void device_work(struct loop_work *work)
 	dev->budget = VIRTIO_BUDGET;
 	dev->units = 0;
 	loop_turn_begin(&dev->time);
-	/* Not always from the first one: a queue that takes the whole turn leaves the next to
-	 * others. */
+	/*
+	 * Not always from the first one: a queue that takes the whole turn leaves the next to
+	 * others.
+	 */
 	for (uint16_t i = 0; i < dev->nqueues; i++) {
 		struct virtq *vq = &dev->queues[dev->turn];
 

@@ -114,8 +114,10 @@ int virtio_legacy_common_write(struct virtio_device *dev, uint32_t offset, const
 		return field.offset == VIRTIO_PCI_STATUS && !*(const uint8_t *)data
 			       ? virtio_device_reset(dev, reset)
 			       : 0;
-	/* A part of a field leaves the rest of it as it is. Write-only and read-to-clear ones are
-	 * 0. */
+	/*
+	 * A part of a field leaves the rest of it as it is. Write-only and read-to-clear ones are
+	 * 0.
+	 */
 	value = field.offset == VIRTIO_PCI_ISR ? 0 : htole32(field_value(dev, field.offset));
 	memcpy((uint8_t *)&value + (offset - field.offset), data, len);
 	value = le32toh(value);

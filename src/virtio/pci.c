@@ -367,7 +367,8 @@ static uint16_t add_virtio_cap(struct virtio_pci *vp, uint8_t type, uint32_t off
 
 static void add_virtio_caps(struct virtio_pci *vp)
 {
-	/* bar, offset, length and data of the window are the driver's; without the two list bytes
+	/*
+	 * bar, offset, length and data of the window are the driver's; without the two list bytes
 	 */
 	static const uint8_t window[18] = {
 		[2] = 0xff, [6] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,

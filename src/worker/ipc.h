@@ -49,7 +49,7 @@ enum ipc_type {
 	IPC_FUNCTION_BIND = 5,    /* struct ipc_function_bind -> struct ipc_function_info */
 	IPC_FUNCTION_INFO = 6,    /* struct ipc_function_name -> struct ipc_function_info */
 	IPC_FUNCTION_LIST = 7,    /* struct ipc_function_list -> struct ipc_function_info ...
-				   * (IPC_MORE),    then an empty message */
+				   * (IPC_MORE), then an empty message */
 	IPC_SHUTDOWN = 8,         /* nothing -> nothing; the process ends after the reply */
 	IPC_FUNCTION_SET = 10,    /* struct ipc_function_set -> struct ipc_function_info */
 	IPC_EVENT = 11,           /* struct ipc_event, from ridge-pf */

@@ -45,7 +45,8 @@ int sandbox_seal(void);
 /* At the end of the program, when everything is freed. */
 void sandbox_leave(void);
 
-/* sandbox_namespaces.c: one that is needed for the rest, while there is one thread; and the rest.
+/*
+ * sandbox_namespaces.c: one that is needed for the rest, while there is one thread; and the rest.
  */
 int sandbox_user_namespace(void);
 int sandbox_namespaces(int user_namespace, const struct sandbox_user *user);

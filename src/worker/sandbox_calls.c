@@ -36,7 +36,8 @@
 #define ARGS_MAX 2
 #define OWN_PID  UINT64_MAX /* as a value: the pid of this process */
 
-/* A call is allowed if all of (argument & mask) == value. An int is the lower half of a register.
+/*
+ * A call is allowed if all of (argument & mask) == value. An int is the lower half of a register.
  */
 struct call {
 	int nr;
@@ -189,8 +190,10 @@ static scmp_filter_ctx filter_new(uint32_t action)
 
 	if (!ctx)
 		return NULL;
-	/* A binary tree; the kernel remembers by itself which calls need no look at their
-	 * arguments. */
+	/*
+	 * A binary tree; the kernel remembers by itself which calls need no look at their
+	 * arguments.
+	 */
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)) {
 		seccomp_release(ctx);

@@ -28,7 +28,8 @@
 #include "base/log.h"
 #include "worker/sandbox.h"
 
-/* Nobody uses what is from here on (systemd's "Users, Groups, UIDs and GIDs"); a pid has 22 bits.
+/*
+ * Nobody uses what is from here on (systemd's "Users, Groups, UIDs and GIDs"); a pid has 22 bits.
  */
 #define SANDBOX_UIDS 0x70000000u
 #define NOBODY       65534u

@@ -189,7 +189,8 @@ static void test_2_12_1_5_groups_are_independent(void **state)
 		assert_int_equal(command(f, op, SELF_GROUP, 0), INVALID_OPCODE);
 }
 
-/* 2.12.1.5: a reset forgets LIST_USE; the same list is accepted again, and what is supported stays.
+/*
+ * 2.12.1.5: a reset forgets LIST_USE; the same list is accepted again, and what is supported stays.
  */
 /* rules: admin-cmd-8 admin-cmd-11 admin-cmd-12 */
 static void test_2_12_1_5_a_reset_forgets_list_use(void **state)

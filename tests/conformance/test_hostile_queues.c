@@ -158,7 +158,8 @@ static void test_rings_over_each_other(void **state)
 
 /* --- memory that goes --- */
 
-/* The used ring is unmapped while requests are under way: what they fill is pinned, the ring not.
+/*
+ * The used ring is unmapped while requests are under way: what they fill is pinned, the ring not.
  */
 static void test_the_used_ring_goes_with_io_under_way(void **state)
 {
@@ -356,7 +357,8 @@ static void test_memory_changes_while_it_is_read(void **state)
 
 /* --- chains of nothing --- */
 
-/* Every number of descriptors of length zero, at addresses that are not mapped, is an empty chain.
+/*
+ * Every number of descriptors of length zero, at addresses that are not mapped, is an empty chain.
  */
 static void test_chains_of_length_zero(void **state)
 {

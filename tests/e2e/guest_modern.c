@@ -145,8 +145,10 @@ void driver_move(struct driver *d, const struct vfio *v)
 		find_notify(&d->registers, i);
 }
 
-/* blk: a write and a read of the same sector, both available at once, each with its own ring
- * entries. net: a frame to the link. */
+/*
+ * blk: a write and a read of the same sector, both available at once, each with its own ring
+ * entries. net: a frame to the link.
+ */
 
 struct request {
 	struct virtio_blk_outhdr header;

@@ -58,7 +58,8 @@ static void user_access(struct targets *t, struct input *in, bool write)
 		offset |= (uint64_t)input_u8(in) << 56;
 	if (write)
 		input_bytes(in, data, len);
-	/* One at a time. What a PF that is broken by now does not answer has a deadline of seconds.
+	/*
+	 * One at a time. What a PF that is broken by now does not answer has a deadline of seconds.
 	 */
 	if (t->pending && !t->u->done)
 		return;

@@ -456,7 +456,8 @@ static void test_run_ends_with_the_iteration_that_stops_it(void **state)
 	assert_string_equal(trace, "aa");
 }
 
-/* A turn has some work for free, ends with time, and at once after work that is a turn of its own.
+/*
+ * A turn has some work for free, ends with time, and at once after work that is a turn of its own.
  */
 static void test_a_turn_ends_by_time_or_by_what_was_done(void **state)
 {

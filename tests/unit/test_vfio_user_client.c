@@ -33,7 +33,8 @@ static struct vfio_user_server *serve(struct fixture *f, char path[64], int *lis
 	return srv;
 }
 
-/* Runs fn in a process of its own, and the server until it has ended; 0, or the line that failed.
+/*
+ * Runs fn in a process of its own, and the server until it has ended; 0, or the line that failed.
  */
 static int run(struct fixture *f, void (*fn)(const char *path))
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* REGION_WRITE_MULTI: all of it in order, as far as the device goes along, and not too long at
- * once. */
+/*
+ * REGION_WRITE_MULTI: all of it in order, as far as the device goes along, and not too long at
+ * once.
+ */
 #include "test_vfio_user_fixture.h"
 
 #define MULTI_VERSION "\0\0\0\0{\"capabilities\":{\"write_multiple\":true}}"

@@ -178,7 +178,8 @@ static void test_no_reply(void **state)
 	detach(f, fd);
 }
 
-/* While an access is under way nothing that came after it is handled; then all of it is, in order.
+/*
+ * While an access is under way nothing that came after it is handled; then all of it is, in order.
  */
 /* rules: vu-connection-2 */
 static void test_late_access(void **state)

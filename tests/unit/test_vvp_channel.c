@@ -151,7 +151,8 @@ static void test_a_probe_is_refused_without_the_legacy_commands(void **state)
 	assert_int_equal(f->u.result, 0);
 }
 
-/* 4.1.2.1: not every type has a transitional form; and one with a BAR 0 of its own can't have ours.
+/*
+ * 4.1.2.1: not every type has a transitional form; and one with a BAR 0 of its own can't have ours.
  */
 static void test_a_probe_is_refused_where_no_transitional_function_is_possible(void **state)
 {
@@ -487,8 +488,7 @@ static void test_a_late_answer_to_an_abandoned_access_reaches_nobody(void **stat
 	machine_settle(f->h->m);
 }
 
-/* --- a queue that is stalled (the issue's own words: an inb waits, another function goes on) ---
- */
+/* --- a queue that is stalled: an inb waits, another function goes on --- */
 
 static uint32_t read_sector(struct user *u, struct ring *ring, uint64_t page, uint64_t sector)
 {
