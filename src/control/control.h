@@ -30,8 +30,9 @@
  *   image.c, sockets.c, runtime.c  the files that are opened and made
  *
  * The PF processes are the authority on what exists. ridged keeps a copy, which it makes when it
- * starts by asking each of them, and again whenever a connection was lost. So ridged may be killed
- * at any time: a function whose creation it had under way is there or is not there, never half.
+ * starts by asking each of them, and again whenever a connection was lost. By what only they say,
+ * nothing is opened (inventory.h). So ridged may be killed at any time: a function whose creation
+ * it had under way is there or is not there, never half.
  *
  * What exists and who may change it:
  *

@@ -14,6 +14,7 @@
 #include "control/pf_process.h"
 #include "control/pf_revive.h"
 #include "control/queries.h"
+#include "control/registry_file.h"
 
 static const char *const create_members[] = { "type", "name", NULL };
 
@@ -215,7 +216,7 @@ int creation_send(struct function *fn, uint64_t batch, unsigned deadline_ms,
 	return err ? error_set(e, -err, "PF %s: %s", fn->pf->name, strerror(-err)) : 0;
 }
 
-int creation_same(const struct function *fn, const struct params *asked, struct error *e)
+int creation_same(struct function *fn, const struct params *asked, struct error *e)
 {
 	char diff[ERROR_TEXT_MAX / 2], slot[16];
 	struct params have;
@@ -234,6 +235,11 @@ int creation_same(const struct function *fn, const struct params *asked, struct 
 		return error_set(e, ENOMEM, "out of memory");
 	n = params_diff(&have, asked, diff, sizeof(diff));
 	params_free(&have);
+	/* Who may create says so. */
+	if (!n && fn->hearsay) {
+		fn->hearsay = false;
+		registry_file_changed(fn->pf);
+	}
 	return n ? error_set(e, EEXIST,
 			     "it exists with other parameters: %s; ask for the same, destroy it "
 			     "first, or give another name",

@@ -29,10 +29,10 @@ int creation_send(struct function *fn, uint64_t batch, unsigned deadline_ms,
 		  struct error *e);
 
 /*
- * Whether a function that exists is as asked, and may be talked about. Returns 0, or a negative
- * errno with e set (-EEXIST: it is another).
+ * Whether a function that exists is as asked, and may be talked about; what was hearsay is so no
+ * more. Returns 0, or a negative errno with e set (-EEXIST: it is another).
  */
-int creation_same(const struct function *fn, const struct params *asked, struct error *e);
+int creation_same(struct function *fn, const struct params *asked, struct error *e);
 
 /* A PF is gone: batches may wait for that. */
 void create_batches_kick(struct control *ctl);

@@ -39,14 +39,32 @@ int function_usable(const struct function *fn, struct error *e)
 	return pf_usable(fn->pf, e);
 }
 
+/* What a PF process alone says may be a guest's word by now: nothing is opened by it. */
+static int own_word(const struct function *fn, const char *key, const char *value, struct error *e)
+{
+	if (!fn->hearsay || !value)
+		return 0;
+	return error_set(e, EPERM,
+			 "that it has %s=%s is known from its PF process alone; destroy it, and "
+			 "create it again",
+			 key, value);
+}
+
 int function_open_socket(struct function *fn, struct error *e)
 {
+	const char *owner = params_text(&fn->params, FUNCTION_OWNER);
+	const char *group = params_text(&fn->params, FUNCTION_GROUP);
+	const char *mode = params_text(&fn->params, FUNCTION_MODE);
 	struct socket_access access;
 	char path[SOCKET_PATH_MAX];
-	int err = socket_access_parse(params_text(&fn->params, FUNCTION_OWNER),
-				      params_text(&fn->params, FUNCTION_GROUP),
-				      params_text(&fn->params, FUNCTION_MODE), &access, e);
+	int err = socket_access_parse(owner, group, mode, &access, e);
 
+	if (!err)
+		err = own_word(fn, "owner", owner, e);
+	if (!err)
+		err = own_word(fn, "group", group, e);
+	if (!err && access.mode != SOCKET_MODE)
+		err = own_word(fn, "mode", mode, e);
 	if (!err)
 		err = runtime_socket(fn->pf->ctl->runtime_dir, "functions", function_name(fn), path,
 				     sizeof(path), e);
@@ -102,13 +120,14 @@ int function_open(struct function *fn, struct error *e)
 
 	/* Of one that is made again nothing but the state is new. */
 	fd_close(&fn->fds[FUNCTION_FD_STATE]);
-	if (fn->fds[FUNCTION_FD_BACKEND] >= 0)
-		;
-	else if (image)
-		err = image_open(image, &options, &fn->fds[FUNCTION_FD_BACKEND], e);
-	else if (tap)
-		err = net_tap_open(tap, (unsigned)params_number(p, FUNCTION_MTU),
-				   &fn->fds[FUNCTION_FD_BACKEND], e);
+	if (fn->fds[FUNCTION_FD_BACKEND] < 0) {
+		err = image ? own_word(fn, "image", image, e) : own_word(fn, "backend", tap, e);
+		if (!err && image)
+			err = image_open(image, &options, &fn->fds[FUNCTION_FD_BACKEND], e);
+		else if (!err && tap)
+			err = net_tap_open(tap, (unsigned)params_number(p, FUNCTION_MTU),
+					   &fn->fds[FUNCTION_FD_BACKEND], e);
+	}
 	if (!err)
 		err = open_state(fn, e);
 	if (!err && fn->fds[FUNCTION_FD_LISTEN] < 0 &&

@@ -25,11 +25,68 @@ void inventory_end(struct pf *pf)
 		ctl->adopted(ctl);
 }
 
+/*
+ * Whether ridged wrote down these parameters itself. What a bind or a set changed since is the PF
+ * process's to say.
+ */
+static bool recorded(struct json_object *record, const struct params *said)
+{
+	struct params ours;
+	struct error e;
+	bool same;
+
+	if (!record ||
+	    params_parse_text(&ours, said->set,
+			      json_object_to_json_string_ext(record, JSON_C_TO_STRING_PLAIN), &e))
+		return false;
+	same = params_same(&ours, said);
+	params_free(&ours);
+	return same;
+}
+
+static struct json_object *record_pf(const struct pf *pf)
+{
+	struct json_object *record = NULL;
+
+	json_object_object_get_ex(pf->known, "params", &record);
+	return record;
+}
+
+static struct json_object *record_function(const struct pf *pf, const char *name)
+{
+	struct json_object *functions, *record = NULL;
+
+	if (json_object_object_get_ex(pf->known, "functions", &functions))
+		json_object_object_get_ex(functions, name, &record);
+	return record;
+}
+
+/* A PF does not become one of another type, that is given other descriptors. */
+static bool type_ok(const struct pf *pf, const struct ipc_pf_info *info)
+{
+	struct json_object *type;
+
+	return !json_object_object_get_ex(record_pf(pf), "type", &type) ||
+	       !json_object_is_type(type, json_type_string) ||
+	       !strncmp(json_object_get_string(type), info->type, sizeof(info->type));
+}
+
+static void params_found(struct pf *pf, const struct ipc_pf_info *info)
+{
+	struct error e;
+
+	if (params_parse_text(&pf->params, &params_pf, info->spec, &e))
+		log_warn("PF %s: %s", pf->name, e.text);
+	pf->params.set = &params_pf;
+	pf->hearsay = !recorded(record_pf(pf), &pf->params);
+	if (pf->hearsay)
+		log_warn("PF %s: its parameters are known from its process alone", pf->name);
+}
+
 static void info_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	struct pf *pf = request->owner;
 	const struct ipc_pf_info *info = ipc_reply_body(reply, sizeof(*info));
-	struct error e;
 
 	if (reply->event != IPC_DONE)
 		return;
@@ -38,17 +95,28 @@ static void info_done(struct ipc_request *request, struct ipc_reply *reply)
 		pf_kill(pf, "it was never set up");
 		return;
 	}
-	if (!info || pf_update(pf, info)) {
+	if (!info || !type_ok(pf, info) || pf_update(pf, info)) {
 		log_err("PF %s: its answer makes no sense: %s", pf->name, reply->text);
 		return;
 	}
 	if (info->pid != pf->pid)
 		log_debug("PF %s says that it is process %d; it is %d", pf->name, (int)info->pid,
 			  (int)pf->pid);
-	params_free(&pf->params);
-	if (params_parse_text(&pf->params, &params_pf, info->spec, &e))
-		log_warn("PF %s: %s", pf->name, e.text);
-	pf->params.set = &params_pf;
+	if (!pf->params.set)
+		params_found(pf, info);
+}
+
+/* Whether the name is another PF's, or may be as soon as that one answers. */
+static bool name_taken(const struct pf *pf, const char *name)
+{
+	struct pf *other;
+
+	if (registry_function(pf->ctl, name))
+		return true;
+	list_for_each (other, &pf->ctl->pfs, node)
+		if (other != pf && record_function(other, name))
+			return true;
+	return false;
 }
 
 /* A function that this ridged does not know yet. */
@@ -58,7 +126,11 @@ static struct function *function_found(struct pf *pf, const struct ipc_function_
 	struct function *fn = NULL;
 	struct error e;
 
-	if (registry_function(pf->ctl, info->name)) {
+	if (pf->adopted) {
+		log_err("PF %s says that it has %s, which nobody made", pf->name, info->name);
+		return NULL;
+	}
+	if (name_taken(pf, info->name)) {
 		log_err("PF %s has a function %s, and so has another PF", pf->name, info->name);
 		return NULL;
 	}
@@ -72,21 +144,30 @@ static struct function *function_found(struct pf *pf, const struct ipc_function_
 		log_err("%s: out of memory", info->name);
 	else if (!info->batch || journal_has(pf->ctl->runtime_dir, info->batch))
 		fn->phase = FUNCTION_READY;
+	if (fn)
+		fn->hearsay = !recorded(record_function(pf, info->name), &fn->params);
+	if (fn && fn->hearsay)
+		log_debug("%s: its parameters are known from PF %s alone", info->name, pf->name);
 	if (fn && !strcmp(info->type, "net") && net_join(fn))
 		log_err("%s: out of memory", info->name);
 	params_free(&params);
 	return fn;
 }
 
+/* What we have is ours, whatever is sent; but for a socket that a bind opened or closed. */
 static void function_take_fds(struct function *fn, const struct ipc_function_info *info,
 			      struct ipc_reply *reply)
 {
 	size_t next = 0;
 
 	for (unsigned i = 0; i < FUNCTION_FDS; i++) {
-		fd_close(&fn->fds[i]);
-		if ((info->fds & (1u << i)) && next < reply->nfds)
-			fn->fds[i] = fd_take(&reply->fds[next++]);
+		bool sent = (info->fds & (1u << i)) && next < reply->nfds;
+
+		if (sent && fn->fds[i] < 0)
+			fn->fds[i] = fd_take(&reply->fds[next]);
+		else if (!sent && i == FUNCTION_FD_LISTEN)
+			fd_close(&fn->fds[i]);
+		next += sent;
 	}
 }
 
@@ -118,38 +199,20 @@ static void function_settle(struct function *fn, const struct ipc_function_info 
 		events_function(fn, "created");
 }
 
-static void function_listed(struct pf *pf, const struct ipc_function_info *info, bool only_new,
+static void function_listed(struct pf *pf, const struct ipc_function_info *info,
 			    struct ipc_reply *reply)
 {
 	struct function *fn;
 
-	if (!function_info_ok(info)) {
+	if (!function_info_ok(info) || strcmp(info->type, pf->type) != 0) {
 		log_err("PF %s lists a function that makes no sense", pf->name);
 		return;
 	}
 	fn = registry_function(pf->ctl, info->name);
-	if (fn && only_new)
-		return;
 	if (!fn || fn->pf != pf)
 		fn = function_found(pf, info);
 	if (fn)
 		function_settle(fn, info, reply);
-}
-
-static void look_done(struct ipc_request *request, struct ipc_reply *reply)
-{
-	const struct ipc_function_info *info = ipc_reply_function(reply);
-
-	if (reply->event == IPC_PART && info)
-		function_listed(request->owner, info, true, reply);
-}
-
-void inventory_look(struct pf *pf)
-{
-	struct ipc_function_list list = { .flags = IPC_LIST_FDS };
-
-	ipc_link_send(&pf->link, IPC_FUNCTION_LIST, &list, sizeof(list), NULL, 0,
-		      IPC_DEADLINE_READ_MS, look_done, pf);
 }
 
 static void commit_done(struct ipc_request *request, struct ipc_reply *reply)
@@ -183,7 +246,7 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 
 	if (reply->event == IPC_PART) {
 		if (info)
-			function_listed(pf, info, false, reply);
+			function_listed(pf, info, reply);
 		return;
 	}
 	if (reply->event != IPC_DONE)
@@ -200,6 +263,9 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 			else if (fn->phase == FUNCTION_CREATING && !fn->creation)
 				function_abandon(fn);
 		}
+		pf->adopted = true;
+		json_object_put(pf->known);
+		pf->known = NULL;
 		commit_again(pf);
 		if (pf->phase == PF_STARTING) {
 			pf->phase = PF_READY;

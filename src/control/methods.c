@@ -12,6 +12,7 @@
 #include "control/pf_process.h"
 #include "control/pf_revive.h"
 #include "control/queries.h"
+#include "control/registry_file.h"
 #include "control/server.h"
 
 #define PF_ASKED_MAX 96 /* a verb, and the beginning of a PF's name */
@@ -37,7 +38,7 @@ bool methods_no_params(struct jsonrpc_call *call, const char *what, struct json_
 }
 
 /* pf.add for a PF that exists. Returns 0 if it is as asked, or a negative errno with e set. */
-static int pf_again(const struct pf *pf, const struct params *asked, struct error *e)
+static int pf_again(struct pf *pf, const struct params *asked, struct error *e)
 {
 	char diff[ERROR_TEXT_MAX / 2];
 
@@ -49,7 +50,14 @@ static int pf_again(const struct pf *pf, const struct params *asked, struct erro
 				 "it exists with other parameters: %s; ask for the same, or give "
 				 "another name",
 				 diff);
-	return pf->adopting ? pf_usable(pf, e) : 0;
+	if (pf->adopting)
+		return pf_usable(pf, e);
+	/* Who may add it says so. */
+	if (pf->hearsay) {
+		pf->hearsay = false;
+		registry_file_changed(pf);
+	}
+	return 0;
 }
 
 static void pf_add(struct control *ctl, struct jsonrpc_call *call, struct json_object *json)

@@ -181,6 +181,20 @@ int params_change(struct params *p, const char *name, struct json_object *value,
 			    type, words);
 }
 
+bool params_same(const struct params *a, const struct params *b)
+{
+	for (unsigned i = 0; i < a->set->n; i++) {
+		const struct param *key = &a->set->keys[i];
+
+		if (i == a->set->driver || key->driver || (key->flags & PARAM_STATE))
+			continue;
+		if (!a->value[i] != !b->value[i] ||
+		    (a->value[i] && strcmp(a->value[i], b->value[i]) != 0))
+			return false;
+	}
+	return true;
+}
+
 void params_take_state(struct params *to, struct params *from)
 {
 	for (unsigned i = 0; i < to->set->n; i++)

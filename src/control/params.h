@@ -113,6 +113,12 @@ int params_set(struct params *p, unsigned key, const char *text);
  */
 int params_change(struct params *p, const char *name, struct json_object *value, struct error *e);
 
+/*
+ * Whether two sets of parameters are the same but for what function.bind and function.set change:
+ * the driver and what belongs to it, and states.
+ */
+bool params_same(const struct params *a, const struct params *b);
+
 /* Takes over the values that params_change() changes. */
 void params_take_state(struct params *to, struct params *from);
 

@@ -104,6 +104,7 @@ static void pf_free(struct pf *pf)
 	list_del(&pf->node);
 	names_free(&pf->macs);
 	params_free(&pf->params);
+	json_object_put(pf->known);
 	free(pf);
 }
 
@@ -397,10 +398,13 @@ int pf_update(struct pf *pf, const struct ipc_pf_info *info)
 {
 	if (!ipc_string_ok(info->name, sizeof(info->name)) || strcmp(info->name, pf->name) != 0 ||
 	    !ipc_string_ok(info->type, sizeof(info->type)) ||
+	    (pf->type[0] && strcmp(info->type, pf->type) != 0) ||
 	    !ipc_string_ok(info->spec, sizeof(info->spec)))
 		return -EPROTO;
-	memcpy(pf->type, info->type, sizeof(pf->type));
-	error_clean_text(pf->type);
+	if (!pf->type[0]) {
+		memcpy(pf->type, info->type, sizeof(pf->type));
+		error_clean_text(pf->type);
+	}
 	pf->max_vfs = info->total_vfs;
 	pf->rid = info->rid;
 	for (unsigned i = 0; i < 2; i++)
@@ -499,6 +503,18 @@ static int pf_spawn(struct pf *pf, const char *binary, int listen_fd, struct err
 	return 0;
 }
 
+/* What a process alone said may have been a guest's word: nothing is opened by it. */
+static int own_word(const struct pf *pf, const char *key, const char *value, int fd,
+		    struct error *e)
+{
+	if (!pf->hearsay || !value || fd >= 0)
+		return 0;
+	return error_set(e, EPERM,
+			 "that it has %s=%s is known from its process alone; add the PF again with "
+			 "the same parameters",
+			 key, value);
+}
+
 int pf_launch(struct pf *pf, struct error *e)
 {
 	static const struct socket_access ours = { (uid_t)-1, (gid_t)-1, 0600 };
@@ -509,6 +525,10 @@ int pf_launch(struct pf *pf, struct error *e)
 	int err;
 
 	err = binary_path(binary, sizeof(binary), e);
+	if (!err)
+		err = own_word(pf, "uplink", uplink, pf->uplink, e);
+	if (!err)
+		err = own_word(pf, "image", image, pf->image, e);
 	if (!err && uplink && pf->uplink < 0)
 		err = net_tap_open(params_tap(uplink), 0, &pf->uplink, e);
 	if (!err && image && pf->image < 0)
@@ -541,6 +561,7 @@ static int pf_new_of(struct control *ctl, const struct params *params, struct pf
 	if (!pf)
 		return -e->err;
 	snprintf(pf->type, sizeof(pf->type), "%s", params_text(params, PF_TYPE));
+	pf->adopted = true;
 	pf->max_vfs = (uint32_t)params_number(params, PF_MAX_VFS);
 	if (params_copy(&pf->params, params)) {
 		pf_free(pf);
@@ -589,6 +610,8 @@ void pf_find(struct control *ctl, const char *name)
 	if (!pf)
 		return;
 	err = pf_connect(pf);
+	if (!pf_dead(pf, err))
+		pf->known = registry_file_known(ctl, name);
 	if (!err) {
 		inventory_take(pf);
 	} else if (pf_dead(pf, err)) {

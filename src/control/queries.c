@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "control/inventory.h"
 #include "control/pf_process.h"
 #include "control/pf_revive.h"
 
@@ -27,8 +26,6 @@ struct query_part {
 	struct query *query; /* NULL: answered already */
 	struct control *ctl;
 	char pf[IPC_NAME_MAX];
-	bool again;   /* it was sent once more already */
-	bool unknown; /* the PF process has a function that we do not know */
 };
 
 static bool names_have(struct json_object *names, const char *name)
@@ -115,9 +112,7 @@ static void part_function(struct query_part *part, struct pf *pf,
 	if (!function_info_ok(info))
 		return;
 	fn = registry_function(part->ctl, info->name);
-	if (!fn)
-		part->unknown = true;
-	else if (fn->pf == pf && fn->phase == FUNCTION_READY)
+	if (fn && fn->pf == pf && fn->phase == FUNCTION_READY)
 		function_update(fn, info);
 }
 
@@ -141,12 +136,8 @@ static void part_take(struct query_part *part, struct pf *pf, const struct ipc_r
 	}
 }
 
-static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const void *body,
-		       size_t len, bool again);
-
 static void part_done(struct ipc_request *request, struct ipc_reply *reply)
 {
-	static const struct ipc_function_list list = { 0 };
 	struct query_part *part = request->owner;
 	struct pf *pf = registry_pf(part->ctl, part->pf);
 	struct query *q = part->query;
@@ -155,10 +146,6 @@ static void part_done(struct ipc_request *request, struct ipc_reply *reply)
 		part_take(part, pf, reply, request->type);
 	if (reply->event == IPC_PART)
 		return;
-	if (q && pf && part->unknown && !part->again) {
-		inventory_look(pf);
-		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list), true);
-	}
 	part->query = NULL;
 	if (reply->event != IPC_LATE)
 		free(part);
@@ -171,7 +158,7 @@ static void part_done(struct ipc_request *request, struct ipc_reply *reply)
 }
 
 static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const void *body,
-		       size_t len, bool again)
+		       size_t len)
 {
 	struct query_part *part;
 
@@ -180,7 +167,6 @@ static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const
 	if (!part)
 		return;
 	part->query = q;
-	part->again = again;
 	q->pending++;
 	part->ctl = q->ctl;
 	memcpy(part->pf, pf->name, sizeof(part->pf));
@@ -216,7 +202,7 @@ void query_function(struct control *ctl, struct function *fn, struct jsonrpc_cal
 		return;
 	snprintf(name.name, sizeof(name.name), "%s", function_name(fn));
 	memcpy(q->name, name.name, sizeof(q->name));
-	query_send(q, fn->pf, IPC_FUNCTION_INFO, &name, sizeof(name), false);
+	query_send(q, fn->pf, IPC_FUNCTION_INFO, &name, sizeof(name));
 	query_put(q);
 }
 
@@ -258,7 +244,7 @@ void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
 		return;
 	q->render = functions_json;
 	list_for_each (pf, &ctl->pfs, node)
-		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list), false);
+		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list));
 	query_put(q);
 }
 
@@ -271,7 +257,7 @@ void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json
 		return;
 	q->render = pfs_json;
 	list_for_each (pf, &ctl->pfs, node)
-		query_send(q, pf, IPC_PF_INFO, NULL, 0, false);
+		query_send(q, pf, IPC_PF_INFO, NULL, 0);
 	query_put(q);
 }
 
@@ -340,8 +326,8 @@ void queries_function_stats(struct control *ctl, struct jsonrpc_call *call,
 	list_for_each (pf, &ctl->pfs, node) {
 		if (!stats_want_pf(q, pf))
 			continue;
-		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list), false);
-		query_send(q, pf, IPC_PF_INFO, NULL, 0, false);
+		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list));
+		query_send(q, pf, IPC_PF_INFO, NULL, 0);
 	}
 	query_put(q);
 }

@@ -27,6 +27,9 @@ struct pf {
 	bool unresponsive; /* the last deadline passed without a sign of life */
 	bool announced;    /* to subscribers */
 	bool adopting;     /* counted in control.adopting */
+	bool adopted; /* all it has was made by this ridged, or listed in the first inventory */
+	bool hearsay; /* params are what its process says: nothing is opened by them */
+	struct json_object *known; /* until it is adopted: its file; NULL: there is none */
 	pid_t pid;
 	int pidfd;
 	int uplink; /* a duplicate of the process's TAP; or -1 */
@@ -92,6 +95,7 @@ struct function {
 	bool announced;               /* to subscribers */
 	bool down;                    /* its PF process does not have it: text says why */
 	bool seen;                    /* in the inventory that is being taken */
+	bool hearsay;                 /* params are what its process says: as of a PF */
 	struct creation *creation;    /* of a batch that is under way; NULL: of none */
 	uint64_t batch;               /* that its process waits to hear the end of, or 0 */
 	/* As the PF process told last. */

@@ -24,6 +24,8 @@
 #define DEPTH_MAX     8
 #define FUNCTIONS_MAX 8192
 
+#define HEARSAY_MEMBER "\"hearsay\":true,"
+
 static void path_of(const struct control *ctl, const char *name, const char *suffix,
 		    char path[PATH_MAX])
 {
@@ -38,7 +40,8 @@ static void write_function(FILE *file, const struct function *fn, bool first)
 	struct json_object *down =
 		fn->down && fn->text[0] ? json_object_new_string(fn->text) : NULL;
 
-	fprintf(file, "%s{\"slot\":%u,", first ? "\n" : ",\n", fn->slot);
+	fprintf(file, "%s{\"slot\":%u,%s", first ? "\n" : ",\n", fn->slot,
+		fn->hearsay ? HEARSAY_MEMBER : "");
 	if (down)
 		fprintf(file, "\"down\":%s,",
 			json_object_to_json_string_ext(down, JSON_C_TO_STRING_PLAIN));
@@ -54,8 +57,8 @@ static int write_pf(FILE *file, const struct pf *pf)
 	const struct function *fn;
 	bool first = true;
 
-	fprintf(file, "{\"version\":%d,\"name\":\"%s\",\"params\":%s,\"functions\":[",
-		REGISTRY_FILE_VERSION, pf->name,
+	fprintf(file, "{\"version\":%d,\"name\":\"%s\",%s\"params\":%s,\"functions\":[",
+		REGISTRY_FILE_VERSION, pf->name, pf->hearsay ? HEARSAY_MEMBER : "",
 		json_object_to_json_string_ext(params, JSON_C_TO_STRING_PLAIN));
 	json_object_put(params);
 	list_for_each (fn, &pf->functions, node) {
@@ -176,6 +179,14 @@ static int member_params(struct json_object *object, const struct param_set *set
 				 json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN), e);
 }
 
+static bool member_hearsay(struct json_object *object)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, "hearsay", &value) &&
+	       json_object_get_boolean(value);
+}
+
 static int function_check(const struct pf *pf, const struct params *p, struct error *e)
 {
 	const char *type = params_text(p, FUNCTION_TYPE), *name = params_text(p, FUNCTION_NAME);
@@ -212,6 +223,7 @@ static int function_load(struct pf *pf, struct json_object *object, struct error
 	if (err)
 		return err;
 	fn->slot = (uint32_t)number;
+	fn->hearsay = member_hearsay(object);
 	fn->phase = FUNCTION_READY;
 	fn->down = true;
 	if (!strcmp(pf->type, "net") && net_join(fn))
@@ -237,19 +249,26 @@ static int functions_load(struct pf *pf, struct json_object *object, struct erro
 	return err;
 }
 
-static int pf_load(struct control *ctl, const char *name, struct json_object *object,
-		   struct error *e)
+static int version_check(struct json_object *object, struct error *e)
 {
 	struct json_object *value;
-	struct params params;
-	struct pf *pf;
-	int err;
 
 	if (!json_object_object_get_ex(object, "version", &value) ||
 	    !json_object_is_type(value, json_type_int) ||
 	    json_object_get_int(value) != REGISTRY_FILE_VERSION)
 		return error_set(e, EINVAL, "it is not of version %d", REGISTRY_FILE_VERSION);
-	err = member_params(object, &params_pf, &params, e);
+	return 0;
+}
+
+static int pf_load(struct control *ctl, const char *name, struct json_object *object,
+		   struct error *e)
+{
+	struct params params;
+	struct pf *pf;
+	int err = version_check(object, e);
+
+	if (!err)
+		err = member_params(object, &params_pf, &params, e);
 	if (err)
 		return err;
 	if (!params_text(&params, PF_NAME) || strcmp(params_text(&params, PF_NAME), name) != 0 ||
@@ -260,6 +279,7 @@ static int pf_load(struct control *ctl, const char *name, struct json_object *ob
 	params_free(&params);
 	if (err)
 		return err;
+	pf->hearsay = member_hearsay(object);
 	err = functions_load(pf, object, e);
 	if (err) {
 		pf_forget(pf);
@@ -271,26 +291,77 @@ static int pf_load(struct control *ctl, const char *name, struct json_object *ob
 	return 0;
 }
 
+/* Returns 0, or a negative errno with e set (-ENOENT: there is no file). */
+static int file_read(const char *path, struct json_object **object, struct error *e)
+{
+	fd_auto int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return error_set(e, errno, "%s", strerror(errno));
+	*object = file_parse(fd, e);
+	return *object ? 0 : -e->err;
+}
+
+/* The parameters of a PF or a function as an object that is the caller's, or NULL: hearsay. */
+static struct json_object *params_known(struct json_object *of)
+{
+	struct json_object *params;
+
+	if (member_hearsay(of) || !json_object_object_get_ex(of, "params", &params))
+		return NULL;
+	return json_object_get(params);
+}
+
+struct json_object *registry_file_known(struct control *ctl, const char *name)
+{
+	struct json_object *object = NULL, *known, *functions, *array = NULL, *function_name;
+	char path[PATH_MAX];
+	struct error e;
+	int err;
+
+	path_of(ctl, name, "", path);
+	err = file_read(path, &object, &e);
+	if (!err)
+		err = version_check(object, &e);
+	if (err) {
+		log_warn("%s: %s; what PF %s says of itself is not relied on", path, e.text, name);
+		json_object_put(object);
+		return NULL;
+	}
+	known = json_object_new_object();
+	functions = json_object_new_object();
+	json_object_object_add(known, "params", params_known(object));
+	json_object_object_add(known, "functions", functions);
+	json_object_object_get_ex(object, "functions", &array);
+	for (size_t i = 0;
+	     json_object_is_type(array, json_type_array) && i < json_object_array_length(array);
+	     i++) {
+		struct json_object *params = params_known(json_object_array_get_idx(array, i));
+
+		if (json_object_object_get_ex(params, "name", &function_name) &&
+		    json_object_is_type(function_name, json_type_string))
+			json_object_object_add(functions, json_object_get_string(function_name),
+					       json_object_get(params));
+		json_object_put(params);
+	}
+	json_object_put(object);
+	return known;
+}
+
 void registry_file_load(struct control *ctl, const char *name)
 {
 	char path[PATH_MAX], aside[PATH_MAX];
-	struct json_object *object;
-	fd_auto int fd = -1;
+	struct json_object *object = NULL;
 	struct error e;
-	int err = 0;
+	int err;
 
 	if (params_name_wrong(name) || registry_pf(ctl, name))
 		return;
 	path_of(ctl, name, "", path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 && errno == ENOENT)
+	err = file_read(path, &object, &e);
+	if (!object && err == -ENOENT)
 		return;
-	object = fd < 0 ? NULL : file_parse(fd, &e);
-	if (fd < 0)
-		err = error_set(&e, errno, "%s", strerror(errno));
-	else if (!object)
-		err = -e.err;
-	else
+	if (!err)
 		err = pf_load(ctl, name, object, &e);
 	json_object_put(object);
 	if (!err)

@@ -2,9 +2,12 @@
 /*
  * A file for each PF, DIR/pf/NAME.json: what would be needed if its process died while no ridged is
  * there to see it. It is a hint: where the process lives, that is asked, and the file written anew.
+ * But no process can write it, and so it is what ridged believes of paths and accounts: parameters
+ * that only a process says are marked as hearsay, and nothing is opened by them.
  *
  *	{"version": 1, "name": "blk0", "params": {...}, "functions": [
- *	  {"slot": 1, "params": {...}}, {"slot": 2, "down": "why", "params": {...}}]}
+ *	  {"slot": 1, "params": {...}}, {"slot": 2, "down": "why", "params": {...}},
+ *	  {"slot": 3, "hearsay": true, "params": {...}}]}
  *
  * It is written a little after a change, so that a burst of changes is one write, and replaced in
  * one step. One that makes no sense is said and set aside as NAME.json.bad.
@@ -20,6 +23,12 @@
 
 /* Something of the PF that the file has is another now. */
 void registry_file_changed(struct pf *pf);
+
+/*
+ * What the file of a PF whose process lives says, hearsay left out: {"params": {...}, "functions":
+ * {"NAME": {...}, ...}} with the parameters of each. NULL: there is none that can be read.
+ */
+struct json_object *registry_file_known(struct control *ctl, const char *name);
 
 /* Writes what is not written yet: ridged ends. */
 void registry_file_flush(struct pf *pf);

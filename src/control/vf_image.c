@@ -71,6 +71,11 @@ static int image_get(const struct pf *pf, uint32_t slot, int *out, struct error 
 
 	if (!pattern)
 		return error_set(e, ENOENT, "the PF has no vf_image");
+	if (pf->hearsay)
+		return error_set(e, EPERM,
+				 "that it has vf_image=%s is known from its process alone; add the "
+				 "PF again with the same parameters",
+				 pattern);
 	err = path_make(pattern, slot, path, e);
 	if (!err)
 		err = image_make(path, size, e);
@@ -110,7 +115,7 @@ const char *vf_image_wanted(struct pf *pf, const void *body, size_t len)
 	if (len != sizeof(wants))
 		return "an event that makes no sense";
 	memcpy(&wants, body, sizeof(wants));
-	if (!wants.slot || wants.slot > pf->max_vfs)
+	if (!wants.slot || wants.slot > params_number(&pf->params, PF_MAX_VFS))
 		return "an event that makes no sense";
 	a = calloc(1, sizeof(*a));
 	if (!a)

@@ -188,6 +188,8 @@ int request_take_fd(struct request *req)
 
 /* --- the requests --- */
 
+static void drain(struct control *control);
+
 static void pf_ready(struct worker *w, int result)
 {
 	struct control *control = w->control;
@@ -206,6 +208,7 @@ static void pf_ready(struct worker *w, int result)
 	worker_pf_info(w, &info);
 	log_info("%s PF with %u slots is up", info.type, info.total_vfs);
 	request_done(req, &info, sizeof(info));
+	drain(control);
 }
 
 static void handle_pf_init(struct worker *w, struct request *req)
@@ -537,6 +540,7 @@ static bool peer_ok(const struct worker *w, int fd)
 	       (cred.uid == 0 || cred.uid == w->uid);
 }
 
+/* Everything that was sent, oldest connection first. */
 static void drain(struct control *control)
 {
 	struct control_conn *conn, *tmp;

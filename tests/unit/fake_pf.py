@@ -10,6 +10,9 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
   againdie-*  as die-*, and againrefuse-* as refuse-*, but when the function has a slot already
   slay-*  create is done and answered, and ridged is killed
   uncommitted-*  ridged is killed when it says that the batch is finished, which is not heard
+FAKE_PF_FORGES names a file that may be there, a JSON object of what it says about itself that is
+not so: pf (its spec), type, specs (of functions, by name), ghosts (specs of functions that there
+are none of), no_backend (true: it sends no images), wants (a VF whose image it asks for).
 """
 
 import argparse
@@ -75,15 +78,22 @@ class FakePf:
     def accept(self, listener):
         control, _ = listener.accept()
         control.setblocking(False)
+        # As the real one: what the last ridged still asked for is done first.
+        for other in list(self.controls):
+            while self.message(other):
+                pass
         self.controls.append(control)
         self.selector.register(control, selectors.EVENT_READ, self.message)
 
     def message(self, control):
+        """Takes one; False if there is none."""
         fds = array.array("i")
+        if control not in self.controls:
+            return False
         try:
             data, ancillary, _, _ = control.recvmsg(8192, socket.CMSG_SPACE(8 * 4))
         except BlockingIOError:
-            return
+            return False
         except ConnectionResetError:
             data, ancillary = b"", []
         for level, kind, raw in ancillary:
@@ -93,11 +103,12 @@ class FakePf:
             self.selector.unregister(control)
             self.controls.remove(control)
             control.close()
-            return
+            return False
         header = ipc.ipc_header.from_buffer_copy(data)
         assert (header.magic, header.version) == (ipc.IPC_MAGIC, ipc.IPC_VERSION)
         assert (header.flags, header.error, header.length) == (0, 0, len(data))
         self.handle(control, header.type, header.seq, data[ctypes.sizeof(header):], list(fds))
+        return True
 
     def reply(self, control, kind, seq, body=b"", flags=0, error=0, fds=()):
         body = bytes(body)
@@ -120,20 +131,49 @@ class FakePf:
         event = ipc.ipc_event(name=f.name.encode(), state=state, peer_pid=f.vmm_pid,
                               text=text.encode())
         for control in self.controls:
-            control.setblocking(True)
-            control.send(bytes(ipc.ipc_header(
-                magic=ipc.IPC_MAGIC, version=ipc.IPC_VERSION, type=ipc.IPC_EVENT,
-                length=ctypes.sizeof(ipc.ipc_header) + ctypes.sizeof(event))) + bytes(event))
-            control.setblocking(False)
+            self.send_event(control, ipc.IPC_EVENT, event)
+
+    def send_event(self, control, kind, body):
+        control.setblocking(True)
+        control.send(bytes(ipc.ipc_header(
+            magic=ipc.IPC_MAGIC, version=ipc.IPC_VERSION, type=kind,
+            length=ctypes.sizeof(ipc.ipc_header) + ctypes.sizeof(body))) + bytes(body))
+        control.setblocking(False)
 
     def refuse(self, control, kind, seq, errno, why):
         self.reply(control, kind, seq, ipc.ipc_failure(text=why.encode()), error=-errno)
 
+    def forged(self, what, otherwise):
+        try:
+            with open(os.environ["FAKE_PF_FORGES"], encoding="utf-8") as file:
+                return json.load(file).get(what, otherwise)
+        except (KeyError, FileNotFoundError):
+            return otherwise
+
     def pf_info(self):
         return ipc.ipc_pf_info(
-            name=self.name.encode(), type=self.type.encode(), pid=os.getpid(), rid=0x0100,
-            total_vfs=self.total_vfs, functions=len(self.functions), admin_commands=(5, 7),
-            exported=self.export is not None, spec=self.spec.encode())
+            name=self.name.encode(), type=self.forged("type", self.type).encode(),
+            pid=os.getpid(), rid=0x0100, total_vfs=self.total_vfs, functions=len(self.functions),
+            admin_commands=(5, 7), exported=self.export is not None,
+            spec=self.forged("pf", self.spec).encode())
+
+    def list(self, control, answer, with_fds):
+        specs = self.forged("specs", {})
+        for f in self.functions.values():
+            f.spec = specs.get(f.name, f.spec)
+            fds = dict(f.fds)
+            if self.forged("no_backend", False):
+                fds.pop(ipc.IPC_FD_BACKEND, None)
+            info = self.info(f)
+            info.fds = sum(fds)
+            answer(info, ipc.IPC_MORE, fds=[fds[bit] for bit in sorted(fds)] if with_fds else ())
+        for n, (name, spec) in enumerate(self.forged("ghosts", {}).items()):
+            ghost = Function(name, 200 + n)
+            ghost.driver, ghost.spec = "vfio-pci", spec
+            answer(self.info(ghost), ipc.IPC_MORE)
+        answer()
+        if self.forged("wants", 0):
+            self.send_event(control, ipc.IPC_VF_WANTS, ipc.ipc_vf_wants(slot=self.forged("wants", 0)))
 
     def info(self, f):
         info = ipc.ipc_function_info(
@@ -172,17 +212,17 @@ class FakePf:
             return self.create(control, seq, body, fds, answer, fail)
         if kind == ipc.IPC_FUNCTION_LIST:
             flags = ipc.ipc_function_list.from_buffer_copy(body).flags
-            for f in self.functions.values():
-                answer(self.info(f), ipc.IPC_MORE,
-                       fds=[f.fds[bit] for bit in sorted(f.fds)]
-                       if flags & ipc.IPC_LIST_FDS else ())
-            return answer()
+            return self.list(control, answer, bool(flags & ipc.IPC_LIST_FDS))
         if kind == ipc.IPC_SHUTDOWN:
             if self.name.startswith("stay-"):
                 return None
             answer()
             os._exit(0)
         if kind == ipc.IPC_FAULT:
+            return answer()
+        if kind == ipc.IPC_VF_BACKEND:
+            for fd in fds:
+                os.close(fd)
             return answer()
         if kind == ipc.IPC_PF_EXPORT:
             self.export = fds.pop(0)
