@@ -25,7 +25,8 @@ struct request {
 	int fds[IPC_FDS_MAX];
 	size_t nfds;
 	size_t next_fd;
-	uint8_t body[]; /* the length that its type has */
+	uint64_t listed; /* of a list: the number of the function that was sent last */
+	uint8_t body[];  /* the length that its type has */
 };
 
 /* A reply that the socket did not take yet. */
@@ -38,6 +39,7 @@ struct outgoing {
 };
 
 static void conn_ready(struct loop_fd *lfd, uint32_t events);
+static void lists_go_on(struct control_conn *conn);
 
 static void update_events(struct control_conn *conn)
 {
@@ -55,11 +57,22 @@ static void outgoing_free(struct outgoing *out)
 	free(out);
 }
 
+static void request_free(struct request *req)
+{
+	fd_close_all(req->fds, req->nfds);
+	list_del(&req->node);
+	free(req);
+}
+
 static void conn_free(struct control_conn *conn)
 {
 	struct request *req, *tmp;
 
 	list_for_each_safe (req, tmp, &conn->requests, node) {
+		if (req->header.type == IPC_FUNCTION_LIST) {
+			request_free(req);
+			continue;
+		}
 		list_del(&req->node);
 		req->conn = NULL;
 	}
@@ -75,6 +88,7 @@ static void conn_free(struct control_conn *conn)
 static void give_up(struct control_conn *conn, const char *what, int err)
 {
 	log_err("connection to ridged: %s: %s", what, strerror(-err));
+	conn->ended = true;
 	shutdown(conn->fd, SHUT_RDWR);
 }
 
@@ -84,6 +98,8 @@ void control_send(struct control_conn *conn, const void *message, size_t len, co
 {
 	struct outgoing *out;
 
+	if (conn->ended)
+		return;
 	if (list_empty(&conn->outgoing) && (!conn->corked || nfds)) {
 		ssize_t n = fd_send(conn->fd, message, len, fds, nfds, MSG_DONTWAIT);
 
@@ -116,16 +132,21 @@ void control_send(struct control_conn *conn, const void *message, size_t len, co
 		update_events(conn);
 }
 
+/* Goes on with what had to wait. */
 static void conn_flush(struct control_conn *conn)
 {
-	while (!list_empty(&conn->outgoing)) {
+	while (!list_empty(&conn->outgoing) && !conn->ended) {
 		struct outgoing *out = list_first(&conn->outgoing, struct outgoing, node);
+		ssize_t n = fd_send(conn->fd, out->message, out->len, out->fds, out->nfds,
+				    MSG_DONTWAIT);
 
-		if (fd_send(conn->fd, out->message, out->len, out->fds, out->nfds, MSG_DONTWAIT) ==
-		    -EAGAIN)
+		if (n == -EAGAIN)
 			break;
+		if (n < 0)
+			give_up(conn, "can't send a reply", (int)n);
 		outgoing_free(out);
 	}
+	lists_go_on(conn);
 	if (conn->behind && list_empty(&conn->outgoing))
 		control_catch_up(conn);
 	update_events(conn);
@@ -149,13 +170,6 @@ static void reply(struct request *req, int error, uint32_t flags, const void *bo
 	if (len)
 		memcpy(message.body, body, len);
 	control_send(req->conn, &message, message.header.length, fds, nfds);
-}
-
-static void request_free(struct request *req)
-{
-	fd_close_all(req->fds, req->nfds);
-	list_del(&req->node);
-	free(req);
 }
 
 void request_done(struct request *req, const void *body, size_t len)
@@ -293,27 +307,51 @@ static void handle_info(struct worker *w, struct request *req)
 	request_done(req, &info, IPC_SPEC_BODY(&info));
 }
 
-static void handle_list(struct worker *w, struct request *req)
+/*
+ * Lists as many functions as the socket takes, and one: what is kept for later has descriptors of
+ * its own. False if there are more, for which there is room when that one was sent.
+ */
+static bool list_go_on(struct request *req)
 {
 	const struct ipc_function_list *list = request_body(req);
-	struct control_conn *conn;
-	bool starts;
+	struct worker *w = req->worker;
+	struct control_conn *conn = req->conn;
+	bool starts = list->flags & IPC_LIST_FDS;
 
 	for (struct list *n = w->functions.next; n != &w->functions; n = n->next) {
+		struct function *fn = function_of_node(n);
 		struct ipc_function_info info;
 		int fds[3];
-		size_t nfds = 0;
 
-		function_info(function_of_node(n), &info);
-		if (list->flags & IPC_LIST_FDS)
-			nfds = function_fds(function_of_node(n), fds);
-		reply(req, 0, IPC_MORE, &info, IPC_SPEC_BODY(&info), fds, nfds);
+		if (function_number(fn) <= req->listed)
+			continue;
+		if (!list_empty(&conn->outgoing))
+			return false;
+		function_info(fn, &info);
+		reply(req, 0, IPC_MORE, &info, IPC_SPEC_BODY(&info), fds,
+		      starts ? function_fds(fn, fds) : 0);
+		req->listed = function_number(fn);
 	}
-	conn = req->conn;
-	starts = list->flags & IPC_LIST_FDS;
 	request_done(req, NULL, 0);
-	if (conn && starts) /* a ridged that has not heard of them */
+	if (starts) /* a ridged that has not heard of them */
 		control_wants(conn);
+	return true;
+}
+
+/* Of the requests under way, those for a list wait for nothing but room in the socket. */
+static void lists_go_on(struct control_conn *conn)
+{
+	struct request *req, *tmp;
+
+	list_for_each_safe (req, tmp, &conn->requests, node)
+		if (req->header.type == IPC_FUNCTION_LIST && !list_go_on(req))
+			return;
+}
+
+static void handle_list(struct worker *w, struct request *req)
+{
+	(void)w;
+	list_go_on(req);
 }
 
 static void handle_shutdown(struct worker *w, struct request *req)

@@ -14,6 +14,7 @@ struct control_conn {
 	struct list outgoing;
 	bool corked; /* replies wait for the end of the turn */
 	bool behind; /* events were left out: catch up when outgoing is empty */
+	bool ended;  /* nothing more is sent: its reader frees it */
 };
 
 struct control {

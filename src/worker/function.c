@@ -19,6 +19,11 @@ const char *function_name(const struct function *fn)
 	return fn->name;
 }
 
+uint64_t function_number(const struct function *fn)
+{
+	return fn->number;
+}
+
 struct list *function_node(struct function *fn)
 {
 	return &fn->node;
@@ -388,6 +393,7 @@ static struct function *function_new(struct worker *w, const struct ipc_function
 		free(fn);
 		return NULL;
 	}
+	fn->number = ++w->made;
 	fn->batch = c->batch;
 	fn->legacy_only = c->flags & IPC_FUNCTION_LEGACY_ONLY;
 	fn->dynamic = w->export && !c->slot;

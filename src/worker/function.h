@@ -8,6 +8,7 @@
 struct function {
 	struct list node;
 	struct worker *worker;
+	uint64_t number; /* of all that were made */
 	char name[IPC_NAME_MAX];
 	struct name_node by_name; /* in worker.names */
 	char *spec;

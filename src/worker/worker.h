@@ -62,6 +62,7 @@ struct worker {
 	uint64_t vf_size;              /* bytes of the images of VFs; 0: there are none */
 	uint32_t total_vfs;
 	struct list functions;                 /* struct function, in order of creation */
+	uint64_t made;                         /* functions, ever */
 	struct names names;                    /* of them */
 	uint64_t slots[PF_SLOTS_MAX / 64 + 1]; /* that are taken, a bit each */
 	uint32_t nfunctions;
@@ -104,6 +105,8 @@ void function_event(const struct function *fn, struct ipc_event *event);
 /* Up to 3 descriptors, in IPC_FD_* order; returns how many. */
 size_t function_fds(const struct function *fn, int fds[3]);
 const char *function_name(const struct function *fn);
+/* From 1 on, in order of creation. */
+uint64_t function_number(const struct function *fn);
 struct list *function_node(struct function *fn);
 struct function *function_of_node(struct list *node);
 struct function *function_of_name(struct name_node *node);

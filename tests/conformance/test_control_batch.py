@@ -398,3 +398,21 @@ def test_too_few_descriptors(few):
     for function in made:
         with socket.socket(socket.AF_UNIX) as vmm:
             vmm.connect(function["socket"])
+
+
+def test_the_next_ridged_hears_of_all_in_few_descriptors():
+    """Also of more than the socket takes at once, each with three, for which nothing is spare."""
+    daemon = Daemon(fake=False, prefix=["prlimit", "--nofile=1200:1200"])
+    daemon.start()
+    try:
+        image = daemon.image()
+        functions = [{"type": "blk", "name": f"f{n}", "image": image, "share": True}
+                     for n in range(250)]
+        daemon("pf.add", name="p", type="blk", max_vfs=300)
+        batch(daemon, functions)
+        daemon.end()
+        daemon.start()
+        assert sorted(daemon.names()) == sorted(function["name"] for function in functions)
+        daemon("function.destroy", names=[function["name"] for function in functions])
+    finally:
+        daemon.close()
