@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "pf_driver.h"
+#include "random.h"
 
 #define NO_PASID 0xffffffffu
 
@@ -20,18 +21,9 @@ struct fixture {
 	uint64_t seed;
 };
 
-static uint64_t next(struct fixture *f)
-{
-	/* xorshift64* */
-	f->seed ^= f->seed >> 12;
-	f->seed ^= f->seed << 25;
-	f->seed ^= f->seed >> 27;
-	return f->seed * 0x2545f4914f6cdd1dull;
-}
-
 static uint64_t below(struct fixture *f, uint64_t n)
 {
-	return (next(f) >> 11) % n;
+	return random_below(&f->seed, n);
 }
 
 /* Numbers that are at the bounds of something, more often than chance would have it. */
@@ -48,7 +40,7 @@ static uint64_t value(struct fixture *f)
 		~0ull,       ~0ull - 1,   1ull << 63
 	};
 
-	return below(f, 3) ? next(f) >> below(f, 64)
+	return below(f, 3) ? random_next(&f->seed) >> below(f, 64)
 			   : interesting[below(f, sizeof(interesting) / sizeof(interesting[0]))];
 }
 
@@ -135,7 +127,8 @@ static void test_random_register_writes(void **state)
 		if (!below(f, 10))
 			assert_int_equal(loop_step(f->m->loop, 0), 0);
 		if (!below(f, 200))
-			driver_negotiate(&f->d[0], driver_offered(&f->d[0]) & next(f));
+			driver_negotiate(&f->d[0],
+					 driver_offered(&f->d[0]) & random_next(&f->seed));
 		if (i % 10000 == 0)
 			assert_alive(f);
 	}
@@ -180,7 +173,7 @@ static void test_random_rings(void **state)
 		start(f, 0);
 		table = ram_at(&f->d[0].ram, ram_alloc(&f->d[0].ram, 4096, 16));
 		for (int i = 0; i < 4096; i++)
-			table[i] = (uint8_t)next(f);
+			table[i] = (uint8_t)random_next(&f->seed);
 		for (uint16_t i = 0; i < r->size; i++)
 			ring_desc(
 				r, i,
@@ -196,7 +189,7 @@ static void test_random_rings(void **state)
 			if (below(f, 3))
 				ring_publish(r);
 			if (!below(f, 50))
-				ring_set_avail_idx(r, (uint16_t)next(f));
+				ring_set_avail_idx(r, (uint16_t)random_next(&f->seed));
 			driver_kick(&f->d[0], 0);
 			if (below(f, 2))
 				assert_int_equal(loop_step(f->m->loop, 0), 0);
@@ -218,8 +211,9 @@ static void test_random_admin_commands(void **state)
 	start(f, 1);
 	for (int i = 0; i < 4000; i++) {
 		struct admin_head head = {
-			.opcode = (uint16_t)(below(f, 10) ? below(f, 8) : next(f)),
-			.group_type = (uint16_t)(below(f, 10) ? below(f, 2) : next(f)),
+			.opcode = (uint16_t)(below(f, 10) ? below(f, 8) : random_next(&f->seed)),
+			.group_type =
+				(uint16_t)(below(f, 10) ? below(f, 2) : random_next(&f->seed)),
 			.member = below(f, 10) ? 1 + 2 * below(f, 2) : value(f),
 		};
 		struct virtio_pci_state before;

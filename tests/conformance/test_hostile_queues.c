@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "pf_driver.h"
+#include "random.h"
 
 #define NO_PASID 0xffffffffu
 #define SECTORS  64
@@ -245,14 +246,6 @@ struct racer {
 	uint64_t seed;
 };
 
-static uint64_t next(struct racer *r)
-{
-	r->seed ^= r->seed << 13;
-	r->seed ^= r->seed >> 7;
-	r->seed ^= r->seed << 17;
-	return r->seed;
-}
-
 /* Not all at once: what the device reads meanwhile is half of each. */
 static void set_len(volatile uint8_t *desc, uint32_t len)
 {
@@ -269,7 +262,7 @@ static void *race(void *arg)
 	volatile uint8_t *used = ram_at(ram, r->ring->used);
 
 	while (!r->stop) {
-		uint64_t n = next(r);
+		uint64_t n = random_next(&r->seed);
 		volatile uint8_t *at = n & 1   ? desc + 16 * (n >> 8 & 31)
 				       : n & 2 ? r->table + 16 * (n >> 8 & 63)
 					       : avail + 4 + 2 * (n >> 8 & 31);

@@ -5,6 +5,7 @@
  */
 #include "blk_fixture.h"
 #include "parts.h"
+#include "random.h"
 
 #define VFS      3
 #define QUEUES   2
@@ -30,7 +31,7 @@ struct fixture {
 	struct request request[QUEUES][REQUESTS]; /* each has a sector of its own */
 	uint8_t written[SECTORS];                 /* what is on the disk */
 	unsigned int done;
-	unsigned int seed;
+	uint64_t seed;
 	int image;
 	struct parts parts;
 };
@@ -77,9 +78,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static unsigned int random_below(struct fixture *f, unsigned int n)
+static unsigned int below(struct fixture *f, unsigned int n)
 {
-	return (unsigned int)rand_r(&f->seed) % n;
+	return (unsigned int)random_below(&f->seed, n);
 }
 
 static void start(struct fixture *f, uint64_t features)
@@ -103,7 +104,7 @@ static uint8_t *memory(struct fixture *f, const struct request *r)
 /* Each request has three descriptors of its own: the ring's places are its number. */
 static void send_request(struct fixture *f, uint16_t queue)
 {
-	uint16_t i = (uint16_t)random_below(f, REQUESTS);
+	uint16_t i = (uint16_t)below(f, REQUESTS);
 	struct request *r = &f->request[queue][i];
 	uint64_t sector = (uint64_t)queue * REQUESTS + i;
 	uint16_t first = (uint16_t)(3 * i);
@@ -116,8 +117,8 @@ static void send_request(struct fixture *f, uint16_t queue)
 	if (r->busy)
 		return;
 	r->busy = true;
-	r->write = random_below(f, 2);
-	r->value = (uint8_t)random_below(f, 256);
+	r->write = below(f, 2);
+	r->value = (uint8_t)below(f, 256);
 	header.type = r->write ? T_OUT : T_IN;
 	memcpy(memory(f, r), &header, sizeof(header));
 	memset(memory(f, r) + 16, r->write ? r->value : 0xee, SECTOR);
@@ -131,7 +132,7 @@ static void send_request(struct fixture *f, uint16_t queue)
 	ring_desc(&f->ring[queue], (uint16_t)(first + 2),
 		  (struct desc){ r->header + 16 + SECTOR, 1, DESC_WRITE, 0 });
 	ring_avail(&f->ring[queue], first);
-	if (random_below(f, 3))
+	if (below(f, 3))
 		driver_kick(&f->d, queue);
 }
 
@@ -215,7 +216,7 @@ static void live(struct fixture *f, uint64_t features)
 {
 	start(f, features);
 	for (int i = 0; i < 300; i++) {
-		switch (random_below(f, 10)) {
+		switch (below(f, 10)) {
 		case 0:
 			move(f);
 			break;
@@ -224,7 +225,7 @@ static void live(struct fixture *f, uint64_t features)
 			reap(f);
 			break;
 		default:
-			send_request(f, (uint16_t)random_below(f, QUEUES));
+			send_request(f, (uint16_t)below(f, QUEUES));
 		}
 	}
 	for (uint16_t q = 0; q < QUEUES; q++)

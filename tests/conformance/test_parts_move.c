@@ -5,6 +5,7 @@
  */
 #include "packed_ring.h"
 #include "parts.h"
+#include "random.h"
 
 #define VFS      3
 #define RING     16
@@ -29,7 +30,7 @@ struct fixture {
 	uint16_t posted;
 	uint16_t order[RING]; /* in which buffers were posted, for VIRTIO_F_IN_ORDER */
 	uint16_t first;
-	unsigned int seed;
+	uint64_t seed;
 	struct parts parts;
 	struct parts again;
 };
@@ -70,9 +71,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static unsigned int random_below(struct fixture *f, unsigned int n)
+static unsigned int below(struct fixture *f, unsigned int n)
 {
-	return (unsigned int)rand_r(&f->seed) % n;
+	return (unsigned int)random_below(&f->seed, n);
 }
 
 static void start(struct fixture *f, uint64_t features)
@@ -120,8 +121,8 @@ static void add_split(struct fixture *f, uint16_t id, const struct buf *bufs, si
 static void post(struct fixture *f)
 {
 	struct buf bufs[2];
-	bool table = (f->features & F_INDIRECT_DESC) && random_below(f, 2);
-	uint16_t id = (uint16_t)random_below(f, RING);
+	bool table = (f->features & F_INDIRECT_DESC) && below(f, 2);
+	uint16_t id = (uint16_t)below(f, RING);
 	size_t n = table ? 2 : 1;
 
 	if (f->posted == RING)
@@ -129,7 +130,7 @@ static void post(struct fixture *f)
 	while (f->buf[id].busy)
 		id = (uint16_t)((id + 1) % RING);
 	f->buf[id].busy = true;
-	f->buf[id].len = 2 + random_below(f, LEN - 1);
+	f->buf[id].len = 2 + below(f, LEN - 1);
 	memset(ram_at(&f->d.ram, f->buf[id].address), 0, LEN);
 	bufs[0] = (struct buf){ f->buf[id].address, f->buf[id].len, true };
 	if (table) {
@@ -219,7 +220,7 @@ static void move(struct fixture *f)
 
 	mode(f, from, MODE_STOPPED);
 	reap(f); /* what was observed is written back: nothing comes any more */
-	if (random_below(f, 2)) {
+	if (below(f, 2)) {
 		post(f); /* a driver does not know that its device has stopped */
 		kick(f);
 	}
@@ -234,12 +235,12 @@ static void move(struct fixture *f)
 }
 
 /* A driver that posts, kicks and reaps, and whose function is another every now and then. */
-static void live(struct fixture *f, uint64_t features, unsigned int seed)
+static void live(struct fixture *f, uint64_t features, uint64_t seed)
 {
 	f->seed = seed;
 	start(f, features);
 	for (int i = 0; i < 400; i++) {
-		switch (random_below(f, 8)) {
+		switch (below(f, 8)) {
 		case 0:
 			move(f);
 			break;
@@ -249,7 +250,7 @@ static void live(struct fixture *f, uint64_t features, unsigned int seed)
 			break;
 		default:
 			post(f);
-			if (random_below(f, 3))
+			if (below(f, 3))
 				kick(f);
 		}
 		if (f->d.ram.used > DRIVER_RAM - 0x10000)
@@ -308,7 +309,7 @@ static void test_places_that_wrap(void **state)
 		f->seed = 9;
 		start(f, packed ? F_PACKED : 0);
 		for (int i = 0; i < 9 * RING; i++) {
-			for (unsigned int n = random_below(f, 5); n; n--)
+			for (unsigned int n = below(f, 5); n; n--)
 				post(f);
 			kick(f);
 			reap_all(f);

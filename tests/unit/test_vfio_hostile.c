@@ -17,6 +17,7 @@
 #include <linux/pci_regs.h>
 
 #include "host.h"
+#include "random.h"
 
 enum { PFN = 0x08, SIZE = 0x0c, SELECT = 0x0e, NOTIFY = 0x10, STATUS = 0x12 };
 
@@ -30,27 +31,18 @@ struct fixture {
 	uint64_t seed;
 };
 
-static uint64_t next(struct fixture *f)
-{
-	/* xorshift64* */
-	f->seed ^= f->seed >> 12;
-	f->seed ^= f->seed << 25;
-	f->seed ^= f->seed >> 27;
-	return f->seed * 0x2545f4914f6cdd1dull;
-}
-
 static uint64_t below(struct fixture *f, uint64_t n)
 {
-	return (next(f) >> 11) % n;
+	return random_below(&f->seed, n);
 }
 
 static void start(struct user *u, struct ring *ring)
 {
-	user_write(u, BAR0, STATUS, 1, 0);
-	user_write(u, BAR0, STATUS, 1, 3);
-	user_write(u, BAR0, SELECT, 2, 0);
-	user_write(u, BAR0, PFN, 4, ring_init_legacy(ring, &u->ram, 256) >> 12);
-	user_write(u, BAR0, STATUS, 1, 7);
+	io_write(u, STATUS, 1, 0);
+	io_write(u, STATUS, 1, 3);
+	io_write(u, SELECT, 2, 0);
+	io_write(u, PFN, 4, ring_init_legacy(ring, &u->ram, 256) >> 12);
+	io_write(u, STATUS, 1, 7);
 }
 
 static void read_sector(struct user *u, struct ring *ring, uint64_t page, uint64_t sector)
@@ -63,7 +55,7 @@ static void read_sector(struct user *u, struct ring *ring, uint64_t page, uint64
 
 	memcpy(ram_at(&u->ram, page), header, 16);
 	ring_add(ring, bufs, 3);
-	user_write(u, BAR0, NOTIFY, 2, 0);
+	io_write(u, NOTIFY, 2, 0);
 	machine_wait(u->h->m, ring_used(ring, &id, &len));
 	assert_int_equal(*(uint8_t *)ram_at(&u->ram, page + 512), sector);
 }
@@ -122,7 +114,7 @@ static void random_access(struct fixture *f)
 	int err;
 
 	for (size_t i = 0; i < len; i++)
-		data[i] = (uint8_t)(below(f, 2) ? next(f) : 0);
+		data[i] = (uint8_t)(below(f, 2) ? random_next(&f->seed) : 0);
 	err = user_start(f->u, region, offset, len, below(f, 3) != 0, data);
 	if (err == -EINPROGRESS)
 		machine_wait(f->h->m, f->u->done);

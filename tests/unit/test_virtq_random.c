@@ -3,6 +3,7 @@
  * virtio/queue.h: long random lives of virtqueues, split and packed, in order and not, against a
  * model that knows only what was made available and what was returned.
  */
+#include "random.h"
 #include "test_packed_fixture.h"
 
 #define SIZE_MAX_HERE 32
@@ -31,13 +32,12 @@ struct model {
 	uint32_t due_len[SIZE_MAX_HERE];
 	unsigned int ndue;
 	uint32_t tags;
-	uint32_t seed;
+	uint64_t seed;
 };
 
 static uint32_t rnd(struct model *m, uint32_t below)
 {
-	m->seed = m->seed * 1664525u + 1013904223u;
-	return (m->seed >> 8) % below;
+	return (uint32_t)random_below(&m->seed, below);
 }
 
 static void start(struct model *m)

@@ -59,23 +59,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static uint64_t rd(struct fixture *f, uint64_t offset, uint32_t len)
-{
-	return user_read(f->u, BAR0, offset, len);
-}
-
-static void wr(struct fixture *f, uint64_t offset, uint32_t len, uint64_t value)
-{
-	user_write(f->u, BAR0, offset, len, value);
-}
-
 static void start(struct fixture *f)
 {
-	wr(f, STATUS, 1, 0);
-	wr(f, STATUS, 1, 3);
-	wr(f, SELECT, 2, 0);
-	wr(f, PFN, 4, ring_init_legacy(&f->ring, &f->u->ram, (uint16_t)rd(f, SIZE, 2)) >> 12);
-	wr(f, STATUS, 1, 7);
+	io_write(f->u, STATUS, 1, 0);
+	io_write(f->u, STATUS, 1, 3);
+	io_write(f->u, SELECT, 2, 0);
+	io_write(f->u, PFN, 4,
+		 ring_init_legacy(&f->ring, &f->u->ram, (uint16_t)io_read(f->u, SIZE, 2)) >> 12);
+	io_write(f->u, STATUS, 1, 7);
 }
 
 /* A user that listens to INTx, and a guest with a ring. */
@@ -93,7 +84,7 @@ static void use_one(struct fixture *f)
 	uint32_t id, len;
 
 	ring_add(&f->ring, &(struct buf){ f->page, 16, true }, 1);
-	wr(f, NOTIFY, 2, 0);
+	io_write(f->u, NOTIFY, 2, 0);
 	machine_wait(f->h->m, ring_used(&f->ring, &id, &len));
 	machine_settle(f->h->m);
 }
@@ -133,10 +124,10 @@ static void test_4_1_4_5_an_interrupt_and_its_isr(void **state)
 	assert_int_equal(event_count(f->event), 1);
 	assert_true(line(f));
 	before = commands(f);
-	assert_int_equal(rd(f, ISR, 1), 1);
+	assert_int_equal(io_read(f->u, ISR, 1), 1);
 	assert_int_equal(commands(f), before); /* the ISR is the driver's: no command */
 	assert_false(line(f));
-	assert_int_equal(rd(f, ISR, 1), 0);
+	assert_int_equal(io_read(f->u, ISR, 1), 0);
 }
 
 /* Bit 1 is for the configuration: here, because the device stopped. */
@@ -186,13 +177,13 @@ static void test_one_event_until_it_is_unmasked(void **state)
 	use_one(f);
 	use_one(f);
 	assert_int_equal(event_count(f->event), 1);
-	assert_int_equal(rd(f, ISR, 1), 1);
+	assert_int_equal(io_read(f->u, ISR, 1), 1);
 	use_one(f);
 	assert_int_equal(event_count(f->event), 0); /* masked still */
 	assert_true(line(f));
 	assert_int_equal(user_set_none(f->u, INTX, UNMASK, 1), 0);
 	assert_int_equal(event_count(f->event), 1);
-	assert_int_equal(rd(f, ISR, 1), 1);
+	assert_int_equal(io_read(f->u, ISR, 1), 1);
 	assert_int_equal(user_set_none(f->u, INTX, UNMASK, 1), 0);
 	assert_int_equal(event_count(f->event), 0);
 }
@@ -209,7 +200,7 @@ static void test_unmasking_a_line_that_is_up_triggers_again(void **state)
 		assert_int_equal(user_set_none(f->u, INTX, UNMASK, 1), 0);
 	}
 	assert_int_equal(event_count(f->event), 1);
-	rd(f, ISR, 1);
+	io_read(f->u, ISR, 1);
 	assert_int_equal(user_set_none(f->u, INTX, UNMASK, 1), 0);
 	assert_int_equal(event_count(f->event), 0);
 }
@@ -253,7 +244,7 @@ static void test_unmasking_by_an_eventfd(void **state)
 	assert_int_equal(write(unmask, &one, 8), 8);
 	machine_settle(f->h->m);
 	assert_int_equal(event_count(f->event), 1);
-	rd(f, ISR, 1);
+	io_read(f->u, ISR, 1);
 	assert_int_equal(write(unmask, &one, 8), 8);
 	machine_settle(f->h->m);
 	assert_int_equal(event_count(f->event), 0);
@@ -286,9 +277,9 @@ static void test_resets_lower_the_line(void **state)
 	start_intx(f);
 	use_one(f);
 	assert_true(line(f));
-	wr(f, STATUS, 1, 0);
+	io_write(f->u, STATUS, 1, 0);
 	assert_false(line(f));
-	assert_int_equal(rd(f, ISR, 1), 0);
+	assert_int_equal(io_read(f->u, ISR, 1), 0);
 	event_count(f->event);
 	assert_int_equal(user_set_none(f->u, INTX, UNMASK, 1), 0);
 	assert_int_equal(event_count(f->event), 0);
@@ -297,7 +288,7 @@ static void test_resets_lower_the_line(void **state)
 	assert_int_equal(event_count(f->event), 1);
 	assert_int_equal(vfio_device_reset(f->u->vdev, &f->u->wait), 0);
 	assert_false(line(f));
-	assert_int_equal(rd(f, ISR, 1), 0);
+	assert_int_equal(io_read(f->u, ISR, 1), 0);
 	/* INTx is the user's as before */
 	assert_int_equal(user_set_none(f->u, INTX, UNMASK, 1), 0);
 	start(f);
@@ -329,16 +320,16 @@ static void test_without_a_listener_the_isr_is_the_devices(void **state)
 	start(f);
 	use_one(f);
 	before = commands(f);
-	assert_int_equal(rd(f, ISR, 1), 1);
+	assert_int_equal(io_read(f->u, ISR, 1), 1);
 	assert_int_equal(commands(f), before + 1);
-	assert_int_equal(rd(f, ISR, 1), 0);
+	assert_int_equal(io_read(f->u, ISR, 1), 0);
 	/* and with one that is taken away again */
 	start_intx(f);
 	assert_int_equal(user_set_none(f->u, INTX, TRIGGER, 0), 0);
 	start(f);
 	use_one(f);
 	assert_int_equal(event_count(f->event), 0);
-	assert_int_equal(rd(f, ISR, 1), 1);
+	assert_int_equal(io_read(f->u, ISR, 1), 1);
 }
 
 /* With INTx the guest's layout is that without MSI-X, though the member uses it. */
@@ -348,8 +339,9 @@ static void test_the_layout_is_the_guests_not_the_members(void **state)
 
 	start_intx(f);
 	assert_true(pci_function_msix_enabled(&f->u->member->vf.fn));
-	assert_int_equal(rd(f, 0x14, 2), 0xffff); /* rng: no configuration, and no vectors */
-	assert_int_equal(rd(f, 0x16, 2), 0xffff);
+	assert_int_equal(io_read(f->u, 0x14, 2),
+			 0xffff); /* rng: no configuration, and no vectors */
+	assert_int_equal(io_read(f->u, 0x16, 2), 0xffff);
 	assert_int_equal(f->u->member->counters.value[COUNTER_admin_errors], 0);
 }
 
@@ -371,14 +363,14 @@ static void test_from_intx_to_msix(void **state)
 		at = (uint16_t)user_read(f->u, CONFIG, at + 1u, 1);
 	user_write(f->u, CONFIG, at + 2u, 2, PCI_MSIX_FLAGS_ENABLE);
 	start(f);
-	wr(f, 0x16, 2, 1);
-	assert_int_equal(rd(f, 0x16, 2), 1);
+	io_write(f->u, 0x16, 2, 1);
+	assert_int_equal(io_read(f->u, 0x16, 2), 1);
 	use_one(f);
 	assert_int_equal(event_count(vectors[1]), 1);
 	assert_int_equal(event_count(vectors[0]), 0);
 	assert_int_equal(event_count(f->event), 0);
 	assert_false(line(f));
-	assert_int_equal(rd(f, ISR, 1), 0);
+	assert_int_equal(io_read(f->u, ISR, 1), 0);
 	close(vectors[0]);
 	close(vectors[1]);
 }

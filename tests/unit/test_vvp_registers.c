@@ -75,16 +75,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static uint64_t rd(struct fixture *f, uint64_t offset, uint32_t len)
-{
-	return user_read(f->u, BAR0, offset, len);
-}
-
-static void wr(struct fixture *f, uint64_t offset, uint32_t len, uint64_t value)
-{
-	user_write(f->u, BAR0, offset, len, value);
-}
-
 /* Commands that the PF completed since the last call. */
 static unsigned int commands(struct fixture *f)
 {
@@ -116,12 +106,13 @@ static void test_a_field_is_a_command(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		uint64_t whole = rd(f, fields[i].at, fields[i].len);
+		uint64_t whole = io_read(f->u, fields[i].at, fields[i].len);
 
 		assert_int_equal(commands(f), 1);
 		/* a part of a field is one, too */
 		for (uint32_t j = 0; j < fields[i].len && fields[i].at != ISR; j++) {
-			assert_int_equal(rd(f, fields[i].at + j, 1), whole >> (8 * j) & 0xff);
+			assert_int_equal(io_read(f->u, fields[i].at + j, 1),
+					 whole >> (8 * j) & 0xff);
 			assert_int_equal(commands(f), 1);
 		}
 	}
@@ -130,24 +121,24 @@ static void test_a_field_is_a_command(void **state)
 static void test_what_is_written_is_read_back(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t offered = (uint32_t)rd(f, FEATURES, 4);
+	uint32_t offered = (uint32_t)io_read(f->u, FEATURES, 4);
 
-	wr(f, STATUS, 1, 1);
-	wr(f, STATUS, 1, 3);
-	wr(f, GUEST_FEATURES, 4, offered);
-	wr(f, SELECT, 2, 0);
-	assert_int_equal(rd(f, STATUS, 1), 3);
-	assert_int_equal(rd(f, GUEST_FEATURES, 4), offered);
-	assert_int_equal(rd(f, SELECT, 2), 0);
-	assert_int_equal(rd(f, SIZE, 2), 256);
+	io_write(f->u, STATUS, 1, 1);
+	io_write(f->u, STATUS, 1, 3);
+	io_write(f->u, GUEST_FEATURES, 4, offered);
+	io_write(f->u, SELECT, 2, 0);
+	assert_int_equal(io_read(f->u, STATUS, 1), 3);
+	assert_int_equal(io_read(f->u, GUEST_FEATURES, 4), offered);
+	assert_int_equal(io_read(f->u, SELECT, 2), 0);
+	assert_int_equal(io_read(f->u, SIZE, 2), 256);
 	assert_int_equal(commands(f), 9);
 	/* capacity */
-	assert_int_equal(rd(f, 0x14, 8), 64);
-	assert_int_equal(rd(f, 0x14 + 20, 4), 512);
+	assert_int_equal(io_read(f->u, 0x14, 8), 64);
+	assert_int_equal(io_read(f->u, 0x14 + 20, 4), 512);
 	/* the device was written to */
 	assert_int_equal(f->u->member->state->virtio.status, 3);
-	wr(f, STATUS, 1, 0);
-	assert_int_equal(rd(f, STATUS, 1), 0);
+	io_write(f->u, STATUS, 1, 0);
+	assert_int_equal(io_read(f->u, STATUS, 1), 0);
 	assert_int_equal(f->u->member->state->virtio.status, 0);
 }
 
@@ -167,11 +158,12 @@ static void test_a_wide_read_is_split_into_fields(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(accesses) / sizeof(accesses[0]); i++) {
-		uint64_t value = rd(f, accesses[i].at, accesses[i].len);
+		uint64_t value = io_read(f->u, accesses[i].at, accesses[i].len);
 
 		assert_int_equal(commands(f), accesses[i].commands);
 		for (uint32_t j = 0; j < accesses[i].len; j++)
-			assert_int_equal(value >> (8 * j) & 0xff, rd(f, accesses[i].at + j, 1));
+			assert_int_equal(value >> (8 * j) & 0xff,
+					 io_read(f->u, accesses[i].at + j, 1));
 		assert_int_equal(commands(f), accesses[i].len);
 	}
 }
@@ -180,15 +172,15 @@ static void test_a_wide_write_is_split_into_fields(void **state)
 {
 	struct fixture *f = *state;
 
-	wr(f, SIZE, 4, 0x5678ffff); /* size is read-only, select is not */
+	io_write(f->u, SIZE, 4, 0x5678ffff); /* size is read-only, select is not */
 	assert_int_equal(commands(f), 2);
-	assert_int_equal(rd(f, SELECT, 2), 0x5678);
-	wr(f, SELECT + 1, 1, 0x12);
-	assert_int_equal(rd(f, SELECT, 2), 0x1278);
+	assert_int_equal(io_read(f->u, SELECT, 2), 0x5678);
+	io_write(f->u, SELECT + 1, 1, 0x12);
+	assert_int_equal(io_read(f->u, SELECT, 2), 0x1278);
 	commands(f);
-	wr(f, STATUS, 2, 0x0003);
+	io_write(f->u, STATUS, 2, 0x0003);
 	assert_int_equal(commands(f), 2);
-	assert_int_equal(rd(f, STATUS, 1), 3);
+	assert_int_equal(io_read(f->u, STATUS, 1), 3);
 	assert_int_equal(f->u->member->counters.value[COUNTER_admin_errors], 0);
 }
 
@@ -208,7 +200,7 @@ static void test_the_whole_bar_in_one_access(void **state)
 	for (uint32_t i = 0x14 + CONFIG_LEN; i < BAR_SIZE; i++)
 		assert_int_equal(whole[i], 0xff);
 	for (uint32_t i = 0; i < BAR_SIZE; i++)
-		assert_int_equal(whole[i], rd(f, i, 1));
+		assert_int_equal(whole[i], io_read(f->u, i, 1));
 }
 
 /* --- only what is undefined is answered here --- */
@@ -218,13 +210,13 @@ static void test_undefined_offsets_read_all_ones_without_a_command(void **state)
 	struct fixture *f = *state;
 	uint64_t local = f->u->member->counters.value[COUNTER_io_local];
 
-	assert_int_equal(rd(f, 0x14 + CONFIG_LEN, 4), 0xffffffff);
-	assert_true(rd(f, BAR_SIZE - 8, 8) == UINT64_MAX);
-	wr(f, BAR_SIZE - 4, 4, 0);
+	assert_int_equal(io_read(f->u, 0x14 + CONFIG_LEN, 4), 0xffffffff);
+	assert_true(io_read(f->u, BAR_SIZE - 8, 8) == UINT64_MAX);
+	io_write(f->u, BAR_SIZE - 4, 4, 0);
 	assert_int_equal(commands(f), 0);
 	assert_true(f->u->member->counters.value[COUNTER_io_local] > local);
 	/* half of it defined */
-	assert_int_equal(rd(f, 0x14 + CONFIG_LEN - 1, 2), 0xff00);
+	assert_int_equal(io_read(f->u, 0x14 + CONFIG_LEN - 1, 2), 0xff00);
 	assert_int_equal(commands(f), 1);
 	assert_int_equal(user_start(f->u, BAR0, BAR_SIZE - 1, 2, false, NULL), -EINVAL);
 	assert_int_equal(user_start(f->u, BAR0, BAR_SIZE, 1, false, NULL), -EINVAL);
@@ -234,10 +226,10 @@ static void test_a_type_without_configuration(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(rd(f, 0x14, 4), 0xffffffff);
-	assert_int_equal(rd(f, 0x18, 8), UINT64_MAX);
+	assert_int_equal(io_read(f->u, 0x14, 4), 0xffffffff);
+	assert_int_equal(io_read(f->u, 0x18, 8), UINT64_MAX);
 	assert_int_equal(commands(f), 0);
-	assert_int_equal(rd(f, SIZE, 2), 64);
+	assert_int_equal(io_read(f->u, SIZE, 2), 64);
 }
 
 /* --- the layout that depends on MSI-X --- */
@@ -248,23 +240,23 @@ static void test_4_1_4_10_device_config_moves_with_msix(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(rd(f, 0x14, 8), 64);
+	assert_int_equal(io_read(f->u, 0x14, 8), 64);
 	enable_msix(f, true);
-	assert_int_equal(rd(f, 0x18, 8), 64);
-	assert_int_equal(rd(f, 0x18 + 20, 4), 512);
-	assert_int_equal(rd(f, CONFIG_VECTOR, 2), 0xffff);
-	assert_int_equal(rd(f, QUEUE_VECTOR, 2), 0xffff);
+	assert_int_equal(io_read(f->u, 0x18, 8), 64);
+	assert_int_equal(io_read(f->u, 0x18 + 20, 4), 512);
+	assert_int_equal(io_read(f->u, CONFIG_VECTOR, 2), 0xffff);
+	assert_int_equal(io_read(f->u, QUEUE_VECTOR, 2), 0xffff);
 	commands(f);
-	wr(f, CONFIG_VECTOR, 2, 0);
-	wr(f, QUEUE_VECTOR, 2, 1);
+	io_write(f->u, CONFIG_VECTOR, 2, 0);
+	io_write(f->u, QUEUE_VECTOR, 2, 1);
 	assert_int_equal(commands(f), 2);
-	assert_int_equal(rd(f, CONFIG_VECTOR, 4), 0x00010000);
+	assert_int_equal(io_read(f->u, CONFIG_VECTOR, 4), 0x00010000);
 	assert_int_equal(commands(f), 2);
-	assert_int_equal(rd(f, 0x18 + CONFIG_LEN, 1), 0xff);
+	assert_int_equal(io_read(f->u, 0x18 + CONFIG_LEN, 1), 0xff);
 	assert_int_equal(commands(f), 0);
 	/* if you turn it off again, they move back! */
 	enable_msix(f, false);
-	assert_int_equal(rd(f, 0x14, 8), 64);
+	assert_int_equal(io_read(f->u, 0x14, 8), 64);
 	assert_int_equal(f->u->member->counters.value[COUNTER_admin_errors], 0);
 }
 
@@ -289,19 +281,19 @@ static void test_2_12_1_1_5_a_notification_is_no_command(void **state)
 	struct counters *c = &f->u->member->counters;
 	uint64_t io = c->value[COUNTER_io_accesses];
 
-	wr(f, NOTIFY, 2, 0);
-	wr(f, NOTIFY, 2, 0);
+	io_write(f->u, NOTIFY, 2, 0);
+	io_write(f->u, NOTIFY, 2, 0);
 	assert_int_equal(commands(f), 0);
 	assert_int_equal(c->value[COUNTER_io_notifies], 2);
 	assert_int_equal(c->value[COUNTER_notifies], 2);
 	assert_int_equal(c->value[COUNTER_io_accesses], io);
-	rd(f, NOTIFY, 2);
+	io_read(f->u, NOTIFY, 2);
 	assert_int_equal(commands(f), 0);
 	/* together with the status, which is one */
-	wr(f, NOTIFY, 4, 0x00010000);
+	io_write(f->u, NOTIFY, 4, 0x00010000);
 	assert_int_equal(commands(f), 2); /* status and ISR */
 	assert_int_equal(c->value[COUNTER_notifies], 3);
-	assert_int_equal(rd(f, STATUS, 1), 1);
+	assert_int_equal(io_read(f->u, STATUS, 1), 1);
 }
 
 /* --- a guest's way --- */
@@ -323,24 +315,25 @@ static void test_a_legacy_driver_reads_a_sector(void **state)
 			       { page + 16, 1, true } };
 	uint32_t id, len;
 
-	wr(f, STATUS, 1, 0);
-	wr(f, STATUS, 1, 1);
-	wr(f, STATUS, 1, 3);
-	wr(f, GUEST_FEATURES, 4, 0);
-	wr(f, SELECT, 2, 0);
-	wr(f, PFN, 4, ring_init_legacy(&ring, &u->ram, (uint16_t)rd(f, SIZE, 2)) >> 12);
-	wr(f, STATUS, 1, 7);
+	io_write(f->u, STATUS, 1, 0);
+	io_write(f->u, STATUS, 1, 1);
+	io_write(f->u, STATUS, 1, 3);
+	io_write(f->u, GUEST_FEATURES, 4, 0);
+	io_write(f->u, SELECT, 2, 0);
+	io_write(f->u, PFN, 4,
+		 ring_init_legacy(&ring, &u->ram, (uint16_t)io_read(f->u, SIZE, 2)) >> 12);
+	io_write(f->u, STATUS, 1, 7);
 	memcpy(ram_at(&u->ram, page), &header, sizeof(header));
 	ring_add(&ring, bufs, 3);
-	wr(f, NOTIFY, 2, 0);
+	io_write(f->u, NOTIFY, 2, 0);
 	machine_wait(f->h->m, ring_used(&ring, &id, &len));
 	assert_int_equal(len, 513);
 	assert_int_equal(*(uint8_t *)ram_at(&u->ram, page + 16), 0);
 	assert_int_equal(*(uint8_t *)ram_at(&u->ram, page + 512), 5);
 	/* bus mastering, which such drivers forget, was turned on for it */
 	assert_true(pci_function_bus_master(&u->member->vf.fn));
-	assert_int_equal(rd(f, ISR, 1), 1);
-	assert_int_equal(rd(f, ISR, 1), 0);
+	assert_int_equal(io_read(f->u, ISR, 1), 1);
+	assert_int_equal(io_read(f->u, ISR, 1), 0);
 }
 
 /* What `show` tells of all this. */
@@ -357,12 +350,12 @@ static void test_what_the_counters_say(void **state)
 	user_read(f->u, CONFIG, 0, 4);
 	user_write(f->u, CONFIG, 4, 2, 4);
 	user_read(f->u, 2, 20, 1);
-	wr(f, STATUS, 1, 3);
-	wr(f, PFN, 4, ring_init_legacy(&ring, &f->u->ram, 256) >> 12);
-	rd(f, FEATURES, 8);
-	rd(f, BAR_SIZE - 4, 4);
+	io_write(f->u, STATUS, 1, 3);
+	io_write(f->u, PFN, 4, ring_init_legacy(&ring, &f->u->ram, 256) >> 12);
+	io_read(f->u, FEATURES, 8);
+	io_read(f->u, BAR_SIZE - 4, 4);
 	ring_add(&ring, &bad, 1); /* a request without a header */
-	wr(f, NOTIFY, 2, 0);
+	io_write(f->u, NOTIFY, 2, 0);
 	machine_settle(f->h->m);
 	assert_int_equal(vfio_device_reset(f->u->vdev, &f->u->wait), 0);
 	GREW(config_accesses, 2);
@@ -390,7 +383,7 @@ static void test_the_modern_registers_are_passed_through(void **state)
 
 	user_write(f->u, 2, 20, 1, 1); /* device_status */
 	assert_int_equal(user_read(f->u, 2, 20, 1), 1);
-	assert_int_equal(rd(f, STATUS, 1), 1);
+	assert_int_equal(io_read(f->u, STATUS, 1), 1);
 	assert_int_equal(commands(f), 1);
 	assert_int_equal(user_read(f->u, 2, 0x2000, 8), 64);
 	/* the MSI-X table is the host's */
