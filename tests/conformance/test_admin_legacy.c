@@ -3,52 +3,25 @@
  * Legacy register commands (virtio 1.3, 2.12.1.1) and the registers that they reach (4.1.4.10), of
  * a blk function in slot 1 and, for a type without configuration, an rng.
  */
-#include "pf_driver.h"
+#include "vf_fixture.h"
 
 #define M 1 /* the member */
 
-struct fixture {
-	struct machine *m;
-	struct pf_driver pf;
-	struct member *vf;
-	struct driver d; /* of the VF: its modern registers, to look at it from the other side */
-};
-
-static int setup_type(void **state, const char *type)
+static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f = fixture_new("blk", true, 0x123456789, false);
 
-	assert_non_null(f);
-	f->m = machine_new(type, 4, true);
-	pf_driver_init(&f->pf, f->m);
-	f->vf = strcmp(type, "blk") ? member_new(f->m, M, NULL)
-				    : member_new_blk(f->m, M, 0x123456789, false);
-	pf_enable_vfs(&f->pf, 4);
 	admin_use_all(&f->pf);
-	driver_init(&f->d, f->m, f->vf->pa);
 	*state = f;
 	return 0;
 }
 
-static int setup(void **state)
-{
-	return setup_type(state, "blk");
-}
-
 static int setup_rng(void **state)
 {
-	return setup_type(state, "rng");
-}
+	struct fixture *f = fixture_new("rng", true, 0, false);
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	driver_fini(&f->d);
-	member_free(f->vf);
-	pf_driver_fini(&f->pf);
-	machine_free(f->m);
-	free(f);
+	admin_use_all(&f->pf);
+	*state = f;
 	return 0;
 }
 

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pf_driver.h"
+#include "vf_fixture.h"
 
 #define SECTORS 64
 
@@ -13,57 +13,27 @@
 enum { T_IN = 0, T_OUT = 1, T_SCSI_CMD = 2, T_FLUSH = 4, T_GET_ID = 8 };
 enum { ST_OK = 0, ST_IOERR = 1, ST_UNSUPP = 2, ST_NONE = 0xee };
 
+/* Where the parts of a request are in the driver's memory. */
+enum { STATUS = 16, DATA = 0x1000 };
+
 #define F_RO    (1ull << 5)
 #define F_FLUSH (1ull << 9)
 
-struct fixture {
-	struct machine *m;
-	struct pf_driver pf;
-	struct member *vf;
-	struct driver d;
-	struct ring ring;
-	uint64_t header;
-	uint64_t data; /* 1 MiB */
-	uint64_t status;
-};
-
-static int setup_vf(void **state, bool readonly)
+static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f = fixture_new("blk", false, SECTORS, false);
 
-	assert_non_null(f);
-	f->m = machine_new("blk", 1, false);
-	pf_driver_init(&f->pf, f->m);
-	f->vf = member_new_blk(f->m, 1, SECTORS, readonly);
-	pf_enable_vfs(&f->pf, 1);
-	driver_init(&f->d, f->m, f->vf->pa);
-	driver_start(&f->d, F_INDIRECT_DESC | F_FLUSH | (readonly ? F_RO : 0), &f->ring, 256);
-	f->header = ram_alloc(&f->d.ram, 16, 16);
-	f->status = ram_alloc(&f->d.ram, 1, 1);
-	f->data = ram_alloc(&f->d.ram, 1 << 20, 4096);
+	driver_start(&f->d, F_INDIRECT_DESC | F_FLUSH, &f->ring, 256);
 	*state = f;
 	return 0;
 }
 
-static int setup(void **state)
-{
-	return setup_vf(state, false);
-}
-
 static int setup_ro(void **state)
 {
-	return setup_vf(state, true);
-}
+	struct fixture *f = fixture_new("blk", false, SECTORS, true);
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	driver_fini(&f->d);
-	member_free(f->vf);
-	pf_driver_fini(&f->pf);
-	machine_free(f->m);
-	free(f);
+	driver_start(&f->d, F_INDIRECT_DESC | F_FLUSH | F_RO, &f->ring, 256);
+	*state = f;
 	return 0;
 }
 
@@ -80,23 +50,23 @@ static void set_header(struct fixture *f, uint32_t type, uint64_t sector)
 		uint64_t sector;
 	} h = { type, 0, sector };
 
-	memcpy(at(f, f->header), &h, sizeof(h));
-	*at(f, f->status) = ST_NONE;
+	memcpy(at(f, f->page), &h, sizeof(h));
+	*at(f, f->page + STATUS) = ST_NONE;
 }
 
 /* A request with its data, if any, in one buffer. Returns the status; *len is the used length. */
 static uint8_t request(struct fixture *f, uint32_t type, uint64_t sector, uint32_t data_len,
 		       uint32_t *len)
 {
-	struct buf bufs[3] = { { f->header, 16, false } };
+	struct buf bufs[3] = { { f->page, 16, false } };
 	size_t n = 1;
 
 	set_header(f, type, sector);
 	if (data_len)
-		bufs[n++] = (struct buf){ f->data, data_len, type != T_OUT };
-	bufs[n++] = (struct buf){ f->status, 1, true };
+		bufs[n++] = (struct buf){ f->page + DATA, data_len, type != T_OUT };
+	bufs[n++] = (struct buf){ f->page + STATUS, 1, true };
 	*len = driver_do(&f->d, &f->ring, bufs, n);
-	return *at(f, f->status);
+	return *at(f, f->page + STATUS);
 }
 
 static uint8_t simple(struct fixture *f, uint32_t type, uint64_t sector, uint32_t data_len)
@@ -157,17 +127,17 @@ static void test_5_2_6_read(void **state)
 	uint32_t len;
 
 	for (uint64_t s = 0; s < SECTORS; s++) {
-		memset(at(f, f->data), 0xcc, 1024);
+		memset(at(f, f->page + DATA), 0xcc, 1024);
 		assert_int_equal(request(f, T_IN, s, 512, &len), ST_OK);
 		assert_int_equal(len, 513);
-		assert_int_equal(at(f, f->data)[0], s);
-		assert_int_equal(at(f, f->data)[511], s);
-		assert_int_equal(at(f, f->data)[512], 0xcc);
+		assert_int_equal(at(f, f->page + DATA)[0], s);
+		assert_int_equal(at(f, f->page + DATA)[511], s);
+		assert_int_equal(at(f, f->page + DATA)[512], 0xcc);
 	}
 	assert_int_equal(request(f, T_IN, 10, 16 * 512, &len), ST_OK);
 	assert_int_equal(len, 16 * 512 + 1);
 	for (size_t i = 0; i < 16; i++)
-		assert_int_equal(at(f, f->data)[512 * i], 10 + i);
+		assert_int_equal(at(f, f->page + DATA)[512 * i], 10 + i);
 	assert_int_equal(f->vf->counters.value[COUNTER_read_bytes], (SECTORS + 16) * 512);
 }
 
@@ -176,7 +146,7 @@ static void test_5_2_6_write(void **state)
 	struct fixture *f = *state;
 	uint32_t len;
 
-	memset(at(f, f->data), 0xa5, 1024);
+	memset(at(f, f->page + DATA), 0xa5, 1024);
 	assert_int_equal(request(f, T_OUT, 20, 1024, &len), ST_OK);
 	assert_int_equal(len, 1); /* the status is all that was written to memory */
 	assert_int_equal(image_sector(f, 19), 19);
@@ -204,17 +174,17 @@ static void test_5_2_6_get_id(void **state)
 	struct fixture *f = *state;
 	uint32_t len;
 
-	memset(at(f, f->data), 0xcc, 64);
+	memset(at(f, f->page + DATA), 0xcc, 64);
 	assert_int_equal(request(f, T_GET_ID, 0, 20, &len), ST_OK);
 	assert_int_equal(len, 21);
-	assert_memory_equal(at(f, f->data), "SERIAL-0123456789\0\0\0\xcc", 21);
+	assert_memory_equal(at(f, f->page + DATA), "SERIAL-0123456789\0\0\0\xcc", 21);
 	/* other lengths are not what a driver gives: no more than that is written */
-	memset(at(f, f->data), 0xcc, 64);
+	memset(at(f, f->page + DATA), 0xcc, 64);
 	assert_int_equal(simple(f, T_GET_ID, 0, 6), ST_OK);
-	assert_memory_equal(at(f, f->data), "SERIAL\xcc\xcc", 8);
-	memset(at(f, f->data), 0xcc, 64);
+	assert_memory_equal(at(f, f->page + DATA), "SERIAL\xcc\xcc", 8);
+	memset(at(f, f->page + DATA), 0xcc, 64);
 	assert_int_equal(simple(f, T_GET_ID, 0, 40), ST_OK);
-	assert_memory_equal(at(f, f->data), "SERIAL-0123456789\0\0\0\xcc\xcc", 22);
+	assert_memory_equal(at(f, f->page + DATA), "SERIAL-0123456789\0\0\0\xcc\xcc", 22);
 }
 
 static void test_5_2_6_2_unknown_types_are_unsupported(void **state)
@@ -226,9 +196,9 @@ static void test_5_2_6_2_unknown_types_are_unsupported(void **state)
 	uint32_t len;
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		memset(at(f, f->data), 0xcc, 512);
+		memset(at(f, f->page + DATA), 0xcc, 512);
 		assert_int_equal(request(f, types[i], 0, 512, &len), ST_UNSUPP);
-		assert_int_equal(at(f, f->data)[0], 0xcc);
+		assert_int_equal(at(f, f->page + DATA)[0], 0xcc);
 	}
 	assert_image_untouched(f);
 	assert_int_equal(f->vf->counters.value[COUNTER_request_errors],
@@ -242,11 +212,11 @@ static void test_5_2_6_2_read_only(void **state)
 	struct fixture *f = *state;
 
 	assert_true(driver_offered(&f->d) & F_RO);
-	memset(at(f, f->data), 0xa5, 512);
+	memset(at(f, f->page + DATA), 0xa5, 512);
 	assert_int_equal(simple(f, T_OUT, 3, 512), ST_IOERR);
 	assert_image_untouched(f);
 	assert_int_equal(simple(f, T_IN, 3, 512), ST_OK);
-	assert_int_equal(at(f, f->data)[0], 3);
+	assert_int_equal(at(f, f->page + DATA)[0], 3);
 	assert_int_equal(simple(f, T_FLUSH, 0, 0), ST_OK);
 }
 
@@ -265,9 +235,9 @@ static void test_5_2_6_1_out_of_range(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-		memset(at(f, f->data), 0xcc, 512);
+		memset(at(f, f->page + DATA), 0xcc, 512);
 		assert_int_equal(simple(f, T_IN, ranges[i].sector, ranges[i].len), ST_IOERR);
-		assert_int_equal(at(f, f->data)[0], 0xcc);
+		assert_int_equal(at(f, f->page + DATA)[0], 0xcc);
 		assert_int_equal(simple(f, T_OUT, ranges[i].sector, ranges[i].len), ST_IOERR);
 	}
 	assert_image_untouched(f);
@@ -280,10 +250,10 @@ static void test_5_2_6_1_odd_lengths(void **state)
 	static const uint32_t lens[] = { 1, 511, 513, 1000, 1025 };
 	struct fixture *f = *state;
 
-	memset(at(f, f->data), 0xcc, 2048);
+	memset(at(f, f->page + DATA), 0xcc, 2048);
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		assert_int_equal(simple(f, T_IN, 0, lens[i]), ST_IOERR);
-		assert_int_equal(at(f, f->data)[0], 0xcc);
+		assert_int_equal(at(f, f->page + DATA)[0], 0xcc);
 		assert_int_equal(simple(f, T_OUT, 0, lens[i]), ST_IOERR);
 	}
 	assert_image_untouched(f);
@@ -321,30 +291,30 @@ static void test_2_7_4_1_any_framing(void **state)
 
 	/* the header by the byte, the data in odd pieces, the status with the last of them */
 	set_header(f, T_IN, 5);
-	*at(f, f->data + 1024) = ST_NONE;
+	*at(f, f->page + DATA + 1024) = ST_NONE;
 	for (uint32_t i = 0; i < 16; i++)
-		bufs[n++] = (struct buf){ f->header + i, 1, false };
+		bufs[n++] = (struct buf){ f->page + i, 1, false };
 	for (uint32_t i = 0; i < 1024;) {
 		uint32_t len = 1024 - i < 37 ? 1024 - i : 37;
 
-		bufs[n++] = (struct buf){ f->data + i, len + (i + len == 1024), true };
+		bufs[n++] = (struct buf){ f->page + DATA + i, len + (i + len == 1024), true };
 		i += len;
 	}
 	assert_int_equal(driver_do(&f->d, &f->ring, bufs, n), 1025);
-	assert_int_equal(*at(f, f->data + 1024), ST_OK);
+	assert_int_equal(*at(f, f->page + DATA + 1024), ST_OK);
 	for (size_t i = 0; i < 1024; i++)
-		assert_int_equal(at(f, f->data)[i], 5 + i / 512);
+		assert_int_equal(at(f, f->page + DATA)[i], 5 + i / 512);
 
 	/* header and data of a write in one piece, and the status after an empty one */
 	set_header(f, T_OUT, 6);
-	memcpy(at(f, f->data), at(f, f->header), 16);
-	memset(at(f, f->data + 16), 0x5a, 512);
-	bufs[0] = (struct buf){ f->data, 528, false };
-	bufs[1] = (struct buf){ f->data, 0, true };
-	bufs[2] = (struct buf){ f->status, 1, true };
-	bufs[3] = (struct buf){ f->status, 0, true };
+	memcpy(at(f, f->page + DATA), at(f, f->page), 16);
+	memset(at(f, f->page + DATA + 16), 0x5a, 512);
+	bufs[0] = (struct buf){ f->page + DATA, 528, false };
+	bufs[1] = (struct buf){ f->page + DATA, 0, true };
+	bufs[2] = (struct buf){ f->page + STATUS, 1, true };
+	bufs[3] = (struct buf){ f->page + STATUS, 0, true };
 	driver_do(&f->d, &f->ring, bufs, 4);
-	assert_int_equal(*at(f, f->status), ST_OK);
+	assert_int_equal(*at(f, f->page + STATUS), ST_OK);
 	assert_int_equal(image_sector(f, 6), 0x5a);
 	assert_int_equal(image_sector(f, 7), 7);
 }
@@ -353,7 +323,7 @@ static void test_as_many_segments_as_seg_max_says(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t n = (uint32_t)reg_read(&f->d, CAP_DEVICE, 12, 4);
-	struct buf bufs[256] = { { f->header, 16, false } };
+	struct buf bufs[256] = { { f->page, 16, false } };
 
 	assert_true(n + 2 <= 256);
 	set_header(f, T_IN, 0);
@@ -361,13 +331,14 @@ static void test_as_many_segments_as_seg_max_says(void **state)
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t from = 4096 * i / n, to = 4096 * (i + 1) / n;
 
-		bufs[i + 1] = (struct buf){ f->data + 4096 - to, to - from, true };
+		bufs[i + 1] = (struct buf){ f->page + DATA + 4096 - to, to - from, true };
 	}
-	bufs[n + 1] = (struct buf){ f->status, 1, true };
+	bufs[n + 1] = (struct buf){ f->page + STATUS, 1, true };
 	assert_int_equal(driver_do(&f->d, &f->ring, bufs, n + 2), 4097);
-	assert_int_equal(*at(f, f->status), ST_OK);
-	assert_int_equal(at(f, f->data + 4095)[0], 0); /* the first piece is the last in memory */
-	assert_int_equal(at(f, f->data)[0], 7);
+	assert_int_equal(*at(f, f->page + STATUS), ST_OK);
+	assert_int_equal(at(f, f->page + DATA + 4095)[0],
+			 0); /* the first piece is the last in memory */
+	assert_int_equal(at(f, f->page + DATA)[0], 7);
 }
 
 /* 2.7.5.3: in an indirect table. */
@@ -378,28 +349,29 @@ static void test_2_7_5_3_an_indirect_request(void **state)
 	uint32_t len;
 
 	set_header(f, T_IN, 9);
-	ram_desc(&f->d.ram, table, 0, (struct desc){ f->header, 16, DESC_NEXT, 1 });
-	ram_desc(&f->d.ram, table, 1, (struct desc){ f->data, 512, DESC_NEXT | DESC_WRITE, 2 });
-	ram_desc(&f->d.ram, table, 2, (struct desc){ f->status, 1, DESC_WRITE, 0 });
+	ram_desc(&f->d.ram, table, 0, (struct desc){ f->page, 16, DESC_NEXT, 1 });
+	ram_desc(&f->d.ram, table, 1,
+		 (struct desc){ f->page + DATA, 512, DESC_NEXT | DESC_WRITE, 2 });
+	ram_desc(&f->d.ram, table, 2, (struct desc){ f->page + STATUS, 1, DESC_WRITE, 0 });
 	ring_desc(&f->ring, 0, (struct desc){ table, 48, DESC_INDIRECT, 0 });
 	ring_avail(&f->ring, 0);
 	driver_kick(&f->d, 0);
 	driver_used(&f->d, &f->ring, &len);
 	assert_int_equal(len, 513);
-	assert_int_equal(*at(f, f->status), ST_OK);
-	assert_int_equal(at(f, f->data)[0], 9);
+	assert_int_equal(*at(f, f->page + STATUS), ST_OK);
+	assert_int_equal(at(f, f->page + DATA)[0], 9);
 }
 
 static void test_a_request_without_all_of_its_header_needs_a_reset(void **state)
 {
 	struct fixture *f = *state;
-	struct buf bufs[2] = { { f->header, 15, false }, { f->status, 1, true } };
+	struct buf bufs[2] = { { f->page, 15, false }, { f->page + STATUS, 1, true } };
 
 	set_header(f, T_FLUSH, 0);
 	ring_add(&f->ring, bufs, 2);
 	driver_kick(&f->d, 0);
 	assert_true(needs_reset(f));
-	assert_int_equal(*at(f, f->status), ST_NONE);
+	assert_int_equal(*at(f, f->page + STATUS), ST_NONE);
 	driver_start(&f->d, F_FLUSH, &f->ring, 256);
 	assert_int_equal(simple(f, T_IN, 1, 512), ST_OK);
 }
@@ -409,7 +381,7 @@ static void test_a_request_without_a_status_needs_a_reset(void **state)
 	struct fixture *f = *state;
 
 	set_header(f, T_FLUSH, 0);
-	ring_add(&f->ring, &(struct buf){ f->header, 16, false }, 1);
+	ring_add(&f->ring, &(struct buf){ f->page, 16, false }, 1);
 	driver_kick(&f->d, 0);
 	assert_true(needs_reset(f));
 }
@@ -418,7 +390,7 @@ static void test_a_status_alone_needs_a_reset(void **state)
 {
 	struct fixture *f = *state;
 
-	ring_add(&f->ring, &(struct buf){ f->status, 1, true }, 1);
+	ring_add(&f->ring, &(struct buf){ f->page + STATUS, 1, true }, 1);
 	driver_kick(&f->d, 0);
 	assert_true(needs_reset(f));
 }
@@ -429,12 +401,12 @@ static void test_a_status_alone_needs_a_reset(void **state)
 static void test_2_6_requests_complete_out_of_order(void **state)
 {
 	struct fixture *f = *state;
-	struct buf read[3] = { { f->header, 16, false },
-			       { f->data, 512, true },
-			       { f->status, 1, true } };
+	struct buf read[3] = { { f->page, 16, false },
+			       { f->page + DATA, 512, true },
+			       { f->page + STATUS, 1, true } };
 	uint64_t header2 = ram_alloc(&f->d.ram, 16, 16), status2 = ram_alloc(&f->d.ram, 1, 1);
 	struct buf id[3] = { { header2, 16, false },
-			     { f->data + 4096, 20, true },
+			     { f->page + DATA + 4096, 20, true },
 			     { status2, 1, true } };
 	uint16_t first, second;
 	uint32_t type = T_GET_ID, len;
@@ -459,13 +431,13 @@ static void test_a_full_ring_of_requests(void **state)
 	uint32_t len;
 
 	for (uint32_t round = 0; round < 10; round++) {
-		memset(at(f, f->data), 0xcc, N * 512);
+		memset(at(f, f->page + DATA), 0xcc, N * 512);
 		memset(at(f, statuses), ST_NONE, N);
 		f->ring.next_desc = 0;
 		for (uint32_t i = 0; i < N; i++) {
 			uint64_t h[2] = { T_IN, (i + round) % SECTORS };
 			struct buf bufs[3] = { { headers + 16 * i, 16, false },
-					       { f->data + 512 * i, 512, true },
+					       { f->page + DATA + 512 * i, 512, true },
 					       { statuses + i, 1, true } };
 
 			memcpy(at(f, headers + 16 * i), h, 16);
@@ -477,7 +449,7 @@ static void test_a_full_ring_of_requests(void **state)
 
 			assert_int_equal(len, 513);
 			assert_int_equal(at(f, statuses)[id], ST_OK);
-			assert_int_equal(at(f, f->data)[512 * id], (id + round) % SECTORS);
+			assert_int_equal(at(f, f->page + DATA)[512 * id], (id + round) % SECTORS);
 		}
 	}
 	assert_int_equal(f->vf->counters.value[COUNTER_requests], 10 * N);
@@ -492,7 +464,7 @@ static void test_5_2_6_an_error_of_the_backend_is_ioerr(void **state)
 {
 	struct fixture *f = *state;
 
-	memset(at(f, f->data), 0xa5, 512);
+	memset(at(f, f->page + DATA), 0xa5, 512);
 	assert_int_equal(fcntl(f->vf->image, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	assert_int_equal(simple(f, T_OUT, 3, 512), ST_IOERR);
 	assert_image_untouched(f);

@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The entropy device (virtio 1.3, 5.4). */
-#include "pf_driver.h"
-
-struct fixture {
-	struct machine *m;
-	struct pf_driver pf;
-	struct member *vf;
-	struct driver d;
-	struct ring ring;
-	uint64_t page; /* 64 KiB of the driver's memory */
-};
+#include "vf_fixture.h"
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f = fixture_new("rng", false, 0, false);
 
-	assert_non_null(f);
-	f->m = machine_new("rng", 1, false);
-	pf_driver_init(&f->pf, f->m);
-	f->vf = member_new(f->m, 1, NULL);
-	pf_enable_vfs(&f->pf, 1);
-	driver_init(&f->d, f->m, f->vf->pa);
 	driver_start(&f->d, 0, &f->ring, 64);
-	f->page = ram_alloc(&f->d.ram, 65536, 4096);
 	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	driver_fini(&f->d);
-	member_free(f->vf);
-	pf_driver_fini(&f->pf);
-	machine_free(f->m);
-	free(f);
 	return 0;
 }
 

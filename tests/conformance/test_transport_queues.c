@@ -4,52 +4,17 @@
  * window (virtio 1.3, 2.1, 2.4, 4.1.4.5, 4.1.4.9, 4.1.5). The device is an rng: the simplest there
  * is. Where I/O must take its time it is a blk.
  */
-#include "pf_driver.h"
-
-struct fixture {
-	struct machine *m;
-	struct pf_driver pf;
-	struct member *vf;
-	struct driver d;
-	struct ring ring;
-	uint64_t page; /* a page of the driver's memory */
-};
-
-static int setup_type(void **state, const char *type)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	f->m = machine_new(type, 4, false);
-	pf_driver_init(&f->pf, f->m);
-	f->vf = strcmp(type, "blk") ? member_new(f->m, 1, NULL)
-				    : member_new_blk(f->m, 1, 64, false);
-	pf_enable_vfs(&f->pf, 4);
-	driver_init(&f->d, f->m, f->vf->pa);
-	f->page = ram_alloc(&f->d.ram, 4096, 4096);
-	*state = f;
-	return 0;
-}
+#include "vf_fixture.h"
 
 static int setup(void **state)
 {
-	return setup_type(state, "rng");
+	*state = fixture_new("rng", false, 0, false);
+	return 0;
 }
 
 static int setup_blk(void **state)
 {
-	return setup_type(state, "blk");
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	driver_fini(&f->d);
-	member_free(f->vf);
-	pf_driver_fini(&f->pf);
-	machine_free(f->m);
-	free(f);
+	*state = fixture_new("blk", false, 64, false);
 	return 0;
 }
 

@@ -1,48 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Virtio over PCI: what a function shows of itself (virtio 1.3, 4.1.2 to 4.1.4, 2.1, 2.2). */
-#include "pf_driver.h"
-
-struct fixture {
-	struct machine *m;
-	struct pf_driver pf;
-	struct member *vf; /* in slot 1 */
-	struct driver d;   /* of the VF */
-};
-
-static int setup_type(void **state, const char *type)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	f->m = machine_new(type, 4, false);
-	pf_driver_init(&f->pf, f->m);
-	f->vf = strcmp(type, "blk") ? member_new(f->m, 1, NULL)
-				    : member_new_blk(f->m, 1, 64, false);
-	pf_enable_vfs(&f->pf, 4);
-	driver_init(&f->d, f->m, f->vf->pa);
-	*state = f;
-	return 0;
-}
+#include "vf_fixture.h"
 
 static int setup(void **state)
 {
-	return setup_type(state, "blk");
+	*state = fixture_new("blk", false, 64, false);
+	return 0;
 }
 
 static int setup_rng(void **state)
 {
-	return setup_type(state, "rng");
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	driver_fini(&f->d);
-	member_free(f->vf);
-	pf_driver_fini(&f->pf);
-	machine_free(f->m);
-	free(f);
+	*state = fixture_new("rng", false, 0, false);
 	return 0;
 }
 
