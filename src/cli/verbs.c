@@ -461,9 +461,10 @@ const struct verb verb_table[] = {
 	  0, -1, false, false, run_stats },
 	{ "monitor", "", "print what happens, as it happens",
 	  "A line for each event until it is interrupted, or ridged ends; with -j an object in a line.\n"
-	  "Events are function.created, destroyed, bound, set, attached, detached and faulted, and\n"
-	  "pf.added, removed, died, restarted, held, exported, unexported, attached and detached,\n"
-	  "and function.restarted and down.\n",
+	  "Events are\n"
+	  "  function.{created,destroyed,bound,set,attached,detached,faulted,restarted,down}\n"
+	  "  pf.{added,removed,died,restarted,held,exported,unexported,attached,detached}\n"
+	  "  dropped: you read too slowly; it is the last\n",
 	  0, 0, false, false, run_monitor },
 	{ "pf add", "NAME type=TYPE [ KEY=VALUE ... ]", "start a PF, whose slots functions take",
 	  "  type=TYPE          blk, net or rng\n"
@@ -510,7 +511,9 @@ const struct verb verb_table[] = {
 	  2, -1, true, false, run_host_adopt },
 	{ "host release", "RID ... [ --force ]", "put back what host adopt has changed",
 	  "The driver that had the function before gets it again, driver_override is what it was, and\n"
-	  "VFs that host adopt has enabled go with the last of them.\n",
+	  "VFs that host adopt has enabled go with the last of them.\n"
+	  "\n"
+	  "  --force    although a process has it open through VFIO; the kernel waits for that\n",
 	  1, -1, true, false, run_host_release },
 	{ "shutdown", "", "end all functions, all PFs and ridged", NULL, 0, 0, false, false,
 	  run_shutdown },
