@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A small vfio-user client, blocking: what a VMM is to a server, for benchmarks and tools. One
+ * A small vfio-user client, blocking: what a VMM is to a server, for tests and benchmarks. One
  * request at a time; the server's answers come in order.
  */
 #ifndef RIDGE_VFIO_USER_CLIENT_H
