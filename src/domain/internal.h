@@ -20,6 +20,7 @@
 /* What a function on bus 0 answers at, as it was when it had changed so often. */
 struct window_range {
 	struct pci_range range;
+	uint64_t reach; /* the last address of it, and of those that begin before it */
 	const struct pci_function *owner;
 	uint32_t changes;
 };

@@ -2,7 +2,7 @@
 /*
  * The memory windows: which function's BAR a host reaches at an address. Ranges are collected from
  * the functions when they may have changed, and looked up by bisection. Where a host placed BARs on
- * top of each other one of them answers.
+ * top of each other the one that begins last answers, and the others do around it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,13 @@ static int by_base(const void *a, const void *b)
 	const struct window_range *x = a, *y = b;
 
 	return x->range.base < y->range.base ? -1 : x->range.base > y->range.base;
+}
+
+static uint64_t last_address(const struct pci_range *r)
+{
+	uint64_t more = r->each * r->count - 1;
+
+	return r->base <= UINT64_MAX - more ? r->base + more : UINT64_MAX;
 }
 
 static void collect(struct domain *d)
@@ -33,13 +40,18 @@ static void collect(struct domain *d)
 			};
 	}
 	qsort(d->ranges, d->nranges, sizeof(d->ranges[0]), by_base);
+	for (unsigned int i = 0; i < d->nranges; i++) {
+		uint64_t last = last_address(&d->ranges[i].range);
+		uint64_t before = i ? d->ranges[i - 1].reach : 0;
+
+		d->ranges[i].reach = last > before ? last : before;
+	}
 }
 
-/* The last range that begins at or before the address, if it goes that far. */
+/* Of the ranges that have the address, the one that begins last. */
 static struct window_range *lookup(struct domain *d, uint64_t address)
 {
 	unsigned int lo = 0, hi = d->nranges;
-	struct window_range *w;
 
 	while (lo < hi) {
 		unsigned int mid = lo + (hi - lo) / 2;
@@ -49,10 +61,10 @@ static struct window_range *lookup(struct domain *d, uint64_t address)
 		else
 			hi = mid;
 	}
-	if (!lo)
-		return NULL;
-	w = &d->ranges[lo - 1];
-	return address - w->range.base < w->range.each * w->range.count ? w : NULL;
+	while (lo-- && d->ranges[lo].reach >= address)
+		if (last_address(&d->ranges[lo].range) >= address)
+			return &d->ranges[lo];
+	return NULL;
 }
 
 static struct pci_function *decode(struct domain *d, uint64_t address, uint8_t *bar,

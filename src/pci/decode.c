@@ -74,6 +74,8 @@ static unsigned int decode_vfs(const struct pci_function *fn, struct pci_range *
 		return 0;
 	num = pci_config_get16(fn, (uint16_t)(at + PCI_SRIOV_NUM_VF));
 	total = pci_config_get16(fn, (uint16_t)(at + PCI_SRIOV_TOTAL_VF));
+	if (!num)
+		return 0;
 	for (uint8_t bar = 0; bar < PCI_BARS; bar++) {
 		uint16_t reg = (uint16_t)(at + PCI_SRIOV_BAR + 4 * bar);
 

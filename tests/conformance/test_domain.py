@@ -138,6 +138,22 @@ def test_vfs_are_there_while_they_are_enabled(rng):
     assert vfs[3].config_read(0x2C, 4) == 0x00441AF4
 
 
+def test_a_bar_among_those_of_vfs_hides_no_other(rng):
+    _, d = rng
+    bars = d.place_vf_bars()
+    d.set_vfs(4)
+    vfs = [Function(d, VF1 + n, bars) for n in range(4)]
+    pf = Function(d, PF)
+    pf.config_write(0x04, 2, 0x2)
+    pf.move(4, vfs[1].bars[2])  # a page of MSI-X vectors, all of them masked
+    for n in (0, 2, 3):
+        assert vfs[n].read(2, 0x12, 2) == b"\x01\x00"
+    assert vfs[1].read(2, 0x0C, 4) == b"\x01\0\0\0"
+    assert vfs[1].read(2, 0x1000, 1) == b"\0"  # its ISR status: behind that page
+    pf.move(4, d.allocate(0x1000))
+    assert vfs[1].read(2, 0x12, 2) == b"\x01\x00"
+
+
 def test_vfs_have_system_pages_of_their_own(rng):
     """PCIe 9.3.3.13: a VF BAR takes a page at least, whatever the host's page is."""
     _, d = rng
