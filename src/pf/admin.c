@@ -139,6 +139,16 @@ static bool find_member(struct pf *pf, struct admin_command *cmd)
 	return true;
 }
 
+/* The device, or a queue of it whose page number a legacy driver took back. */
+static bool in_reset(const struct virtio_device *dev)
+{
+	bool resetting = dev->resetting;
+
+	for (uint16_t i = 0; i < dev->nqueues; i++)
+		resetting |= dev->queues[i].resetting;
+	return resetting;
+}
+
 /*
  * Another command holds the member, or a reset by a legacy driver is still to end. Objects are no
  * business of the member's.
@@ -149,8 +159,7 @@ static bool member_busy(const struct admin_command *cmd)
 
 	if (!member || (VIRTIO_ADMIN_OBJECT_OPCODES >> cmd->opcode & 1))
 		return false;
-	if (!member->vf->dev->resetting)
-		member->reset_late = false;
+	member->reset_late = member->reset_late && in_reset(member->vf->dev);
 	return member->busy ||
 	       (member->reset_late && (VIRTIO_ADMIN_LEGACY_OPCODES >> cmd->opcode & 1));
 }

@@ -13,9 +13,6 @@ static void on_timeout(struct loop_timer *timer)
 {
 	struct admin_command *cmd = container_of(timer, struct admin_command, timer);
 
-	/* A reset can't be taken back: its member answers no legacy driver before it is over. */
-	if (VIRTIO_ADMIN_LEGACY_OPCODES >> cmd->opcode & 1)
-		cmd->member->reset_late = true;
 	admin_wait_cancel(cmd);
 	admin_finish(cmd, admin_fail(VIRTIO_ADMIN_EAGAIN, VIRTIO_ADMIN_Q_TRYAGAIN));
 }
@@ -36,6 +33,9 @@ struct outcome admin_hold(struct admin_command *cmd, uint32_t at_most_ms)
 
 void admin_wait_cancel(struct admin_command *cmd)
 {
+	/* A reset can't be taken back: its member answers no legacy driver before it is over. */
+	if (VIRTIO_ADMIN_LEGACY_OPCODES >> cmd->opcode & 1)
+		cmd->member->reset_late = true;
 	virtio_reset_cancel(&cmd->reset);
 	pci_reset_cancel(&cmd->function_reset);
 	if (cmd->member && cmd->member->vf)

@@ -15,11 +15,11 @@ struct pf_object {
 
 struct pf_member {
 	struct pf *pf;
-	struct virtio_pci *vf;  /* NULL: the slot is empty */
-	bool busy;              /* a command waits for its I/O */
-	bool reset_late;        /* a legacy reset was not over when its command had to end */
-	bool made;              /* by the maker */
-	bool stopping;          /* it was disabled, and waits for its I/O */
+	struct virtio_pci *vf; /* NULL: the slot is empty */
+	bool busy;             /* a command waits for its I/O */
+	bool reset_late; /* a legacy reset, of it or a queue, was not over when its command was */
+	bool made;       /* by the maker */
+	bool stopping;   /* it was disabled, and waits for its I/O */
 	struct pci_reset reset; /* while it is */
 	struct list drop;       /* made, disabled and stopped; .next NULL before first use */
 };

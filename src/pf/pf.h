@@ -38,12 +38,12 @@ struct pf_params {
 	const struct device_type *type;
 	uint32_t total_vfs; /* 1..PF_SLOTS_MAX */
 	struct loop *loop;
-	struct uring *uring;           /* for types that use files */
+	struct uring *uring; /* for types that use files */
 	/* What the PF's own device is attached to; taken over on success. */
 	int backend;                     /* blk: its image; -1: none */
 	struct net_backend *net_backend; /* net: NULL: frames go nowhere */
 	uint8_t mac[6];                  /* net */
-	struct pci_upstream *upstream; /* the bus that PF and members appear on */
+	struct pci_upstream *upstream;   /* the bus that PF and members appear on */
 	uint16_t rid;
 	/*
 	 * Hold to the letter of virtio 1.4 where Linux needs it otherwise: refuse LIST_QUERY and

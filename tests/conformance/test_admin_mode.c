@@ -438,22 +438,30 @@ static void test_io_that_hangs(void **state)
 	assert_int_equal(resume(f), OK);
 }
 
-/* ... and so for the reset that a legacy driver waits for; the member stays in it. */
-static void test_a_legacy_reset_that_hangs(void **state)
+/* The write of zeroes to a legacy register that waits for I/O, which hangs. */
+static struct admin_cmd send_legacy_reset(struct fixture *f, uint8_t offset, uint32_t len)
 {
-	struct fixture *f = *state;
 	struct admin_head head = { .opcode = LEGACY_COMMON_WRITE,
 				   .group_type = SRIOV_GROUP,
 				   .member = VF,
-				   .data = { L_STATUS } };
+				   .data = { offset } };
 	struct admin_cmd cmd;
-	uint64_t value;
 
 	hang(f, true);
 	blk_send(f->b, 0, T_IN, 1, SECTOR);
 	machine_settle(f->b->m);
-	cmd = admin_send(f->pf, &head, ADMIN_HEAD + 9, ADMIN_REPLY);
+	cmd = admin_send(f->pf, &head, ADMIN_HEAD + 8 + len, ADMIN_REPLY);
 	assert_false(admin_done(f->pf, &cmd));
+	return cmd;
+}
+
+/* ... and so for the reset that a legacy driver waits for; the member stays in it. */
+static void test_a_legacy_reset_that_hangs(void **state)
+{
+	struct fixture *f = *state;
+	struct admin_cmd cmd = send_legacy_reset(f, L_STATUS, 1);
+	uint64_t value;
+
 	assert_int_equal(wait_long(f, &cmd), TRY_AGAIN);
 	/* its memory is still in use: nobody tells a legacy driver otherwise */
 	assert_int_equal(legacy_read(f->pf, VF, L_STATUS, 1, &value), TRY_AGAIN);
@@ -545,6 +553,32 @@ static void test_a_pf_that_is_reset(void **state)
 	assert_true(works(f));
 }
 
+/* ... while a legacy driver's reset of the member, or of a queue, waits: that goes on. */
+static void test_a_pf_that_is_reset_before_a_member_is(void **state)
+{
+	struct fixture *f = *state;
+	struct virtq *vq = &f->b->vf->vf.dev->queues[0];
+	uint64_t value;
+
+	send_legacy_reset(f, L_QUEUE_ADDRESS, 4);
+	pf_driver_start(f->pf);
+	admin_use_supported(f->pf);
+	assert_int_equal(legacy_read(f->pf, VF, L_QUEUE_ADDRESS, 4, &value), TRY_AGAIN);
+	hang(f, false);
+	machine_wait(f->b->m, !vq->resetting);
+	assert_int_equal(legacy_get(f->pf, VF, L_QUEUE_ADDRESS, 4), 0);
+
+	blk_start(f->b, 0);
+	send_legacy_reset(f, L_STATUS, 1);
+	pf_driver_start(f->pf);
+	admin_use_supported(f->pf);
+	assert_int_equal(legacy_read(f->pf, VF, L_STATUS, 1, &value), TRY_AGAIN);
+	assert_int_equal(legacy_write(f->pf, VF, L_STATUS, 1, 1), TRY_AGAIN);
+	hang(f, false);
+	machine_wait(f->b->m, !f->b->vf->vf.dev->resetting);
+	assert_int_equal(legacy_get(f->pf, VF, L_STATUS, 1), 0);
+}
+
 int main(void)
 {
 #define TEST(name)                                              \
@@ -574,6 +608,7 @@ int main(void)
 		TEST(test_a_member_that_goes_away_in_a_reset),
 		TEST(test_vf_enable_that_is_cleared),
 		TEST(test_a_pf_that_is_reset),
+		TEST(test_a_pf_that_is_reset_before_a_member_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
