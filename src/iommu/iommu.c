@@ -45,6 +45,7 @@ struct iommu_space {
 	unsigned int losses_seen;
 	unsigned int leaving; /* maps that are */
 	bool lost;
+	bool freed; /* goes with the last map that is pinned */
 	const char *fault;
 };
 
@@ -182,15 +183,24 @@ static void map_free(struct iommu_map *m)
 	free(m);
 }
 
+static void space_end(struct iommu_space *s)
+{
+	free(s->maps);
+	free(s);
+}
+
 void iommu_space_free(struct iommu_space *s)
 {
 	if (!s)
 		return;
+	iommu_unmap_all(s);
 	for (size_t i = 0; i < s->nmaps; i++)
-		map_free(s->maps[i]);
+		if (s->maps[i]->wait)
+			iommu_wait_cancel(s->maps[i]->wait);
 	list_del(&s->node);
-	free(s->maps);
-	free(s);
+	s->freed = true;
+	if (!s->nmaps)
+		space_end(s);
 }
 
 const char *iommu_space_fault(const struct iommu_space *s)
@@ -479,6 +489,7 @@ void iommu_unpin(struct iommu_seg *segs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct iommu_map *m = segs[i].map;
+		struct iommu_space *s = m->space;
 		struct iommu_wait *wait;
 
 		if (--m->pins || !(m->leaving || m->gone))
@@ -486,6 +497,8 @@ void iommu_unpin(struct iommu_seg *segs, size_t n)
 		wait = m->wait;
 		m->wait = NULL;
 		map_remove(m);
+		if (s->freed && !s->nmaps)
+			space_end(s);
 		if (wait) {
 			wait->map = NULL;
 			wait->done(wait);

@@ -89,7 +89,7 @@ void iommu_free(struct iommu *iommu);
 
 /* Makes an address space for (rid, pasid); -EEXIST if there is one, -ENOMEM. */
 int iommu_space_new(struct iommu *iommu, uint16_t rid, uint32_t pasid, struct iommu_space **space);
-/* Nothing in it may be pinned. */
+/* As iommu_unmap_all(). What is pinned must not be any more before iommu_free(). */
 void iommu_space_free(struct iommu_space *space);
 /* NULL if the pair has no address space. */
 struct iommu_space *iommu_space_find(struct iommu *iommu, uint16_t rid, uint32_t pasid);

@@ -178,6 +178,32 @@ static void test_a_cancelled_wait_is_not_called(void **state)
 	assert_int_equal(iommu_space_maps(f->a), 0);
 }
 
+static void test_what_is_pinned_outlives_its_space(void **state)
+{
+	struct fixture *f = *state;
+	struct iommu_seg segs[2];
+	uint8_t byte;
+
+	f->wait.done = on_unmapped;
+	for (uint64_t i = 0; i < PAGES; i++)
+		assert_int_equal(iommu_map(f->a, i * PAGE, PAGE, f->fd, i * PAGE, RW), 0);
+	assert_int_equal(iommu_pin(f->a, 2 * PAGE - 8, 16, PROT_WRITE, segs, 2), 2);
+	assert_int_equal(iommu_unmap(f->a, PAGE, PAGE, &f->wait), -EINPROGRESS);
+	iommu_space_free(f->a);
+	assert_null(iommu_space_find(f->iommu, 1, IOMMU_NO_PASID));
+	/* another may have its place */
+	assert_int_equal(iommu_space_new(f->iommu, 1, IOMMU_NO_PASID, &f->a), 0);
+	assert_int_equal(iommu_map(f->a, PAGE, PAGE, f->other, 0, RW), 0);
+	for (int i = 0; i < 2; i++)
+		memset(segs[i].base, 1, segs[i].len);
+	assert_int_equal(pread(f->fd, &byte, 1, 2 * PAGE + 7), 1);
+	assert_int_equal(byte, 1);
+	iommu_unpin(segs, 2);
+	assert_int_equal(f->done, 0);
+	assert_int_equal(iommu_read(f->a, PAGE, &byte, 1), 0);
+	assert_int_equal(byte, 0);
+}
+
 static void test_unmap_all_leaves_what_is_pinned_until_it_is_not(void **state)
 {
 	struct fixture *f = *state;
@@ -346,6 +372,7 @@ int main(void)
 		TEST(test_the_wait_may_map_the_range_again),
 		TEST(test_a_cancelled_wait_is_not_called),
 		TEST(test_unmap_all_leaves_what_is_pinned_until_it_is_not),
+		TEST(test_what_is_pinned_outlives_its_space),
 		TEST(test_a_pin_in_one_space_is_nothing_to_another),
 		TEST(test_a_read_of_a_file_that_shrank_faults),
 		TEST(test_a_write_to_a_file_that_shrank_faults),
