@@ -239,7 +239,7 @@ int domain_dynamic_rid(struct domain *d)
 		for (uint8_t device = 1; device <= DOMAIN_DYNAMIC_MAX / 8; device++) {
 			uint16_t rid = (uint16_t)(device << 3 | function);
 
-			if (!d->functions[rid])
+			if (!d->functions[rid] && !d->params.reserved(d->params.ctx, rid))
 				return rid;
 		}
 	return -ENOSPC;

@@ -47,6 +47,8 @@ struct domain_params {
 	struct pci_function *(*find)(void *ctx, uint16_t rid);
 	/* Whether VFs that are gone from their RIDs have not stopped; domain_settled() follows. */
 	bool (*busy)(void *ctx);
+	/* Whether a RID on bus 0 that no function has now is somebody's. */
+	bool (*reserved)(void *ctx, uint16_t rid);
 	/* As vfio_user_server_message(). */
 	int (*message)(void *ctx, uint64_t address, uint32_t data);
 	void *ctx;

@@ -81,6 +81,18 @@ static bool busy(void *ctx)
 	return pf_stopping(ex->w->pf);
 }
 
+/* Of one that was pulled out, and whose I/O has not ended. */
+static bool reserved(void *ctx, uint16_t rid)
+{
+	struct export *ex = ctx;
+	struct function *fn;
+
+	list_for_each (fn, &ex->w->functions, node)
+		if (fn->dynamic && fn->vf.fn.rid == rid)
+			return true;
+	return false;
+}
+
 static int message(void *ctx, uint64_t address, uint32_t data)
 {
 	struct export *ex = ctx;
@@ -267,6 +279,7 @@ static int make_domain(struct export *ex)
 		.counters = &ex->counters,
 		.find = find,
 		.busy = busy,
+		.reserved = reserved,
 		.message = message,
 		.ctx = ex,
 	};

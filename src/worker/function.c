@@ -226,7 +226,7 @@ int function_plug_dynamic(struct function *fn)
 	struct pci_function *vf = &fn->vf.fn;
 	int err;
 
-	if (!fn->dynamic)
+	if (!fn->dynamic || fn->pulled_out)
 		return 0;
 	vf->upstream = export_upstream(fn->worker->export);
 	err = vf->upstream->ops->appeared(vf->upstream, vf);
@@ -469,10 +469,13 @@ void function_create(struct worker *w, struct request *req)
 
 bool function_refuse_busy(struct function *fn, struct request *req, const char *verb)
 {
-	if (!fn->req && !fn->probe.cancel)
+	bool ended = fn->pulled_out && strcmp(verb, "destroy");
+
+	if (!fn->req && !fn->probe.cancel && !ended)
 		return false;
-	request_failed(req, -EBUSY, "%s %s: another request for it is under way; try again", verb,
-		       fn->name);
+	request_failed(req, -EBUSY, "%s %s: %s", verb, fn->name,
+		       ended ? "it was pulled out to be destroyed; destroy it again"
+			     : "another request for it is under way; try again");
 	return true;
 }
 
@@ -525,7 +528,9 @@ static int pull_out(struct function *fn)
 		function_unplug_dynamic(fn);
 	else if (fn->plugged)
 		pf_remove_member(fn->worker->pf, fn->slot);
+	fn->vf.fn.upstream = pci_root_upstream(fn->worker->root);
 	fn->plugged = false;
+	fn->pulled_out = true;
 	fn->flr.done = was_reset;
 	return pci_function_reset(&fn->vf.fn, &fn->flr);
 }

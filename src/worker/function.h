@@ -24,7 +24,8 @@ struct function {
 	/* device side */
 	struct virtio_pci vf;
 	bool plugged;
-	bool dynamic; /* in no slot: at a RID of an exported domain */
+	bool dynamic;    /* in no slot: at a RID of an exported domain */
+	bool pulled_out; /* of a Linux host, to be destroyed: it comes back nowhere */
 
 	/* host side */
 	struct pci_access *pa;
@@ -51,7 +52,10 @@ struct function {
 int function_plug_dynamic(struct function *fn);
 void function_unplug_dynamic(struct function *fn);
 
-/* Another request for the function is under way: this one is refused, and true returned. */
+/*
+ * Another request for the function is under way, or it is to be destroyed: this one is refused, and
+ * true returned.
+ */
 bool function_refuse_busy(struct function *fn, struct request *req, const char *verb);
 /* Replaces its spec. Returns 0 or -ENOMEM. */
 int function_keep_spec(struct function *fn, const char *spec);

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from domain import CTRL, MESSAGES_AT, NUM, PF, SRIOV, VF1, VFE, Domain, Function, Modern
+from ridge import RidgeError
 from vfio_user import BAR0, CONFIG, NO_REPLY, REGION_READ, REGION_WRITE, wait_for
 from virtio_guest import VERSION_1, Blk, rng_read
 
@@ -209,6 +210,52 @@ def test_the_vmm_is_gone_during_io(slow):
     slow.ridge("export", slow.exported.name)
     slow.d = Domain(slow.exported.socket)
     assert slow.d.ecam_read(PF, SRIOV + CTRL, 2) == 0
+
+
+def start_disk(exported, d, rid):
+    """A driver on a dynamic blk function."""
+    function = Function(d, rid)
+    driver = Modern(function, exported.memory_of(d))
+    driver.start(VERSION_1 | FLUSH)
+    return Blk(driver)
+
+
+def test_a_function_that_is_destroyed_while_its_io_hangs(export, work):
+    """It is gone for the host at once, and its RID is nobody else's before it is destroyed."""
+    exported = export("blk", max_vfs=1)
+    ridge = exported.ridge
+    names = [f"{name}-{exported.name}" for name in ("hung", "next")]
+
+    def create(name):
+        image = os.path.join(work, f"{name}.img")
+        with open(image, "wb") as file:
+            file.write(bytes(MIB))
+        return ridge("create", "blk", name, f"pf={exported.name}", "driver=none", f"image={image}")
+
+    assert create(names[0])["rid"] == "00:01.0"
+    d = exported.attach()
+    disk = start_disk(exported, d, 1 << 3)
+    ridge("debug", "fault", names[0], "backend-hang", "1")
+    disk.transport.queues[0].add(disk.prepare(Blk.IN, 0, length=4096)[0])
+    disk.transport.kick()
+    d.drain()
+    with pytest.raises(RidgeError, match="I/O of its backend has not ended"):
+        ridge("destroy", names[0], "--force")
+    assert d.ecam_read(1 << 3, 0, 4) == 0xFFFFFFFF
+    with pytest.raises(RidgeError, match="pulled out to be destroyed; destroy it again"):
+        ridge("set", names[0], "size=512K")
+    assert create(names[1])["rid"] == "00:02.0"
+    # A host that comes next finds the other alone.
+    d.close()
+    exported.local()
+    ridge("export", exported.name)
+    d = exported.attach()
+    assert d.ecam_read(1 << 3, 0, 4) == 0xFFFFFFFF
+    assert start_disk(exported, d, 2 << 3).read(0, 512) == bytes(512)
+    ridge("debug", "fault", names[0], "backend-hang", "0")
+    ridge("destroy", names[0])
+    assert create(names[0])["rid"] == "00:01.0"
+    ridge("destroy", *names, "--force")
 
 
 def test_vfs_are_enabled_and_disabled_under_load(export):

@@ -109,6 +109,13 @@ static bool busy(void *ctx)
 	return pf_stopping(t->pf);
 }
 
+static bool reserved(void *ctx, uint16_t rid)
+{
+	(void)ctx;
+	(void)rid;
+	return false;
+}
+
 static int message(void *ctx, uint64_t address, uint32_t data)
 {
 	struct targets *t = ctx;
@@ -266,6 +273,7 @@ static void targets_init(struct targets *t, uint8_t first)
 		.counters = &t->counters,
 		.find = find,
 		.busy = busy,
+		.reserved = reserved,
 		.message = message,
 		.ctx = t,
 	};
