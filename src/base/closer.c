@@ -6,8 +6,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/irqfd.h"
 
 /* As the descriptors that it closes, it belongs to the process. */
 static struct {
@@ -75,18 +76,10 @@ int closer_init(int (*confine)(void))
 	return err;
 }
 
-bool closer_is_anonymous(int fd)
-{
-	struct statx sx;
-
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &sx) == 0 &&
-	       !(sx.stx_mode & S_IFMT);
-}
-
 /* F_GET_SEALS works on shmem and hugetlbfs, and on nothing else. */
 static bool may_wait(int fd)
 {
-	return fcntl(fd, F_GET_SEALS) < 0 && !closer_is_anonymous(fd);
+	return fcntl(fd, F_GET_SEALS) < 0 && !irqfd_is(fd);
 }
 
 size_t closer_close_all(const int *fds, size_t n)

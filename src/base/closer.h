@@ -2,8 +2,9 @@
 /*
  * Closes descriptors that came from a peer. To close one may take as long as its file system likes,
  * whatever signals come: one that the peer serves itself (FUSE) is asked to flush it, a network
- * file system writes back. What can't wait, memory (shmem, hugetlbfs) and anonymous inodes
- * (eventfds), is closed at once; the rest is left to a thread, which does nothing else.
+ * file system writes back; an epoll descriptor looks for all that it watched. What can't wait,
+ * memory (shmem, hugetlbfs) and eventfds, is closed at once; the rest is left to a thread, which
+ * does nothing else.
  */
 #ifndef RIDGE_BASE_CLOSER_H
 #define RIDGE_BASE_CLOSER_H
@@ -20,9 +21,6 @@
  * everything is closed at once.
  */
 int closer_init(int (*confine)(void));
-
-/* Whether fd is an anonymous inode. Asks nobody but the kernel. */
-bool closer_is_anonymous(int fd);
 
 /* Closes all of them, sooner or later; returns how many later. */
 size_t closer_close_all(const int *fds, size_t n);

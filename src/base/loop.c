@@ -7,8 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/watchdog.h"
-
 #define LOOP_BATCH 64 /* descriptors handled per epoll_wait() */
 
 struct loop {
@@ -258,12 +256,9 @@ int loop_step(struct loop *loop, int timeout_ms)
 {
 	int n;
 
-	watchdog_sleep();
 	n = epoll_wait(loop->epfd, loop->ready, LOOP_BATCH, sleep_time(loop, timeout_ms));
-	/* Still asleep: were this to count as waking up, the watchdog would wake us for ever. */
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	watchdog_wake();
 	loop->nready = n;
 	for (int i = 0; i < loop->nready; i++) {
 		struct loop_fd *lfd = loop->ready[i].data.ptr;

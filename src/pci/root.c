@@ -6,7 +6,8 @@
 #include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/irqfd.h"
 
 /* Where messages mean interrupts on x86; the data is the vector number of the port. */
 #define MSI_ADDRESS 0xfee00000u
@@ -182,17 +183,10 @@ static int root_msi(struct pci_upstream *up, uint16_t rid, uint64_t address, uin
 {
 	struct pci_root *root = container_of(up, struct pci_root, upstream);
 	struct pci_port *port = root->ports[rid];
-	uint64_t one = 1;
 
 	if (!port || address != MSI_ADDRESS || data >= PCI_MSIX_MAX || port->eventfd[data] < 0)
 		return 0;
-	/*
-	 * EAGAIN: the counter is full, so the event is pending. EINTR: whoever owns the other end
-	 * made it block, and the watchdog ended that; it gets no more.
-	 */
-	if (write(port->eventfd[data], &one, sizeof(one)) < 0 && errno != EAGAIN)
-		port->eventfd[data] = -1;
-	return 0;
+	return irqfd_signal(port->eventfd[data]);
 }
 
 static int root_appeared(struct pci_upstream *up, struct pci_function *fn)

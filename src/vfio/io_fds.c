@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/irqfd.h"
 #include "vfio/internal.h"
 
 /* Queues have a vector each, and two registers for notifications at most. */
@@ -23,7 +24,7 @@
 
 struct io_event {
 	struct vfio_device *vdev;
-	struct loop_fd lfd; /* .fd -1: of no use any more */
+	struct loop_fd lfd;
 	int fd;
 };
 
@@ -55,25 +56,12 @@ static void ring(struct vfio_device *vdev, size_t i)
 	}
 }
 
-/* True if it was signalled since it was looked at last. */
-static bool take(struct io_event *ev)
-{
-	uint64_t count;
-
-	if (read(ev->fd, &count, sizeof(count)) > 0)
-		return true;
-	/* Its user read it itself, which may be, or made it block, and gets no more of it. */
-	if (errno != EAGAIN)
-		loop_fd_del(ev->vdev->loop, &ev->lfd);
-	return false;
-}
-
 static void on_event(struct loop_fd *lfd, uint32_t events)
 {
 	struct io_event *ev = container_of(lfd, struct io_event, lfd);
 
 	(void)events;
-	if (!take(ev))
+	if (!irqfd_take(ev->fd))
 		return;
 	ev->vdev->io_fds->rang = true;
 	ring(ev->vdev, (size_t)(ev - ev->vdev->io_fds->events));
@@ -89,11 +77,11 @@ static bool take_all(struct vfio_device *vdev, void (*fn)(struct vfio_device *vd
 	if (!io || !io->nfds)
 		return false;
 	for (size_t i = 0; i < io->nfds; i++)
-		p[i] = (struct pollfd){ .fd = io->events[i].lfd.fd, .events = POLLIN };
+		p[i] = (struct pollfd){ .fd = io->events[i].fd, .events = POLLIN };
 	if (poll(p, io->nfds, 0) <= 0)
 		return false;
 	for (size_t i = 0; i < io->nfds; i++) {
-		if (!(p[i].revents & POLLIN) || !take(&io->events[i]))
+		if (!(p[i].revents & POLLIN) || !irqfd_take(io->events[i].fd))
 			continue;
 		any = true;
 		if (fn)

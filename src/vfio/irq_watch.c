@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/irqfd.h"
 #include "vfio/internal.h"
 
 struct irq_watch {
@@ -31,13 +32,10 @@ static void watch_free(struct irq_watch *w)
 static void on_event(struct loop_fd *lfd, uint32_t events)
 {
 	struct irq_watch *w = container_of(lfd, struct irq_watch, lfd);
-	uint64_t count;
 
 	(void)events;
-	if (read(w->fd, &count, sizeof(count)) > 0)
+	if (irqfd_take(w->fd))
 		vfio_irqs_mask(w->vdev, w->index, w->which, w->mask);
-	else if (errno != EAGAIN)
-		loop_fd_del(w->vdev->loop, lfd); /* its user made it block: of no use */
 }
 
 int vfio_irq_watch(struct vfio_device *vdev, uint32_t index, uint32_t which, bool mask, int fd)

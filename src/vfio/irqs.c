@@ -4,12 +4,10 @@
  * that the driver raises, delivered once and masked until the user unmasks it (automasked).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/closer.h"
 #include "base/fd.h"
+#include "base/irqfd.h"
 #include "vfio/internal.h"
 
 void vfio_irqs_init(struct vfio_device *vdev)
@@ -34,23 +32,8 @@ uint32_t vfio_irqs_count(const struct vfio_device *vdev, uint32_t index)
 
 static void signal_fd(int fd)
 {
-	uint64_t one = 1;
-
-	/*
-	 * A full counter means that the event is pending already; the watchdog ends all other
-	 * waits.
-	 */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
-/* A message that nobody may ever wait for. */
-static bool usable(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	/* An eventfd is an anonymous inode: neither a file nor a socket, pipe or device. */
-	return closer_is_anonymous(fd) && flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+	if (fd >= 0)
+		irqfd_signal(fd);
 }
 
 void vfio_irqs_update(struct vfio_device *vdev)
@@ -252,7 +235,7 @@ int vfio_device_set_irqs(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 	if (irqs->nfds && (data != VFIO_IRQ_SET_DATA_EVENTFD || irqs->nfds != irqs->count))
 		return -EINVAL;
 	for (size_t i = 0; i < irqs->nfds; i++)
-		if (!usable(irqs->fds[i]))
+		if (!irqfd_is(irqs->fds[i]))
 			return -EINVAL;
 	if (have && action != VFIO_IRQ_SET_ACTION_TRIGGER)
 		return set_masks(vdev, irqs);

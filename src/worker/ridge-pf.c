@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ridge-pf: the program. */
 #include <argp.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/closer.h"
+#include "base/irqfd.h"
 #include "base/log.h"
-#include "base/watchdog.h"
 #include "worker/sandbox.h"
 #include "worker/worker.h"
 
@@ -84,9 +85,13 @@ int main(int argc, char **argv)
 	}
 	list_init(&w.functions);
 	w.uid = geteuid();
-	err = watchdog_init();
-	if (!err)
-		err = loop_new(&w.loop);
+	err = irqfd_init();
+	if (err) {
+		log_err("no interrupts: io_setup: %s%s", strerror(-err),
+			err == -EAGAIN ? "; raise fs.aio-max-nr" : "");
+		return EXIT_FAILURE;
+	}
+	err = loop_new(&w.loop);
 	if (!err)
 		err = control_new(&w, args.listen_fd, &w.control);
 	if (err) {

@@ -74,7 +74,6 @@ static const struct call calls[] = {
 	CALL(ppoll),
 	CALL(clock_gettime),
 	CALL(gettimeofday),
-	CALL(timer_settime), /* of the watchdog; the timer is made before */
 	CALL(restart_syscall),
 	CALL(rt_sigreturn),
 	CALL(rt_sigaction), /* SIGBUS: guest memory that shrinks */
@@ -105,7 +104,7 @@ static const struct call calls[] = {
 	CALL_ARG(statx, 2, AT_EMPTY_PATH, AT_EMPTY_PATH),
 	CALL_INT(fcntl, 1, F_DUPFD_CLOEXEC),
 	CALL_INT(fcntl, 1, F_GETFL),
-	CALL_INT(fcntl, 1, F_SETFL), /* its flags are in part the VMM's */
+	CALL_INT2(fcntl, 1, F_SETFL, 2, O_NONBLOCK),
 	CALL_INT(fcntl, 1, F_GET_SEALS),
 	CALL_INT(fcntl, 1, F_ADD_SEALS),
 	CALL_INT(ioctl, 1, TUNSETOFFLOAD),
@@ -118,6 +117,11 @@ static const struct call calls[] = {
 	/* Anonymous descriptors: what nobody else has a name for. */
 	CALL(eventfd2),
 	CALL(memfd_create),
+
+	/* Interrupts: eventfds that VMMs have too (irqfd.c). The context is made before. */
+	CALL(preadv2),
+	CALL(io_submit),
+	CALL(io_getevents),
 
 	/* Memory, none of it executable. */
 	CALL(brk),

@@ -23,7 +23,7 @@ import pytest
 
 import vfio_user
 from test_vfio_user_hostile import use
-from vfio_user import (CONFIG, DATA_EVENTFD, MSIX, NO_REPLY, PAGE, TRIGGER, Closed, Memory, message,
+from vfio_user import (CONFIG, DATA_EVENTFD, DATA_NONE, MSIX, NO_REPLY, PAGE, TRIGGER, Closed, Memory, message,
                        wait_for)
 from virtio_guest import INDIRECT, INDIRECT_DESC, VERSION_1, WRITE, Irq, Modern
 
@@ -149,6 +149,18 @@ def interrupts(function):
         client.set_irqs(MSIX, DATA_EVENTFD | TRIGGER, 0, 2, fds=[irq.fd for irq in irqs])
 
 
+def eventfds_that_block(function):
+    """Full, and blocking: to write to one waits."""
+    client, irqs = function.client(), [Irq() for _ in range(2)]
+    for irq in irqs:
+        os.eventfd_write(irq.fd, 2**64 - 2)
+    client.set_irqs(MSIX, DATA_EVENTFD | TRIGGER, 0, 2, fds=[irq.fd for irq in irqs])
+    for irq in irqs:
+        os.set_blocking(irq.fd, True)
+    flood(client, message(vfio_user.SET_IRQS, struct.pack(
+        "<IIIII", 20, DATA_NONE | TRIGGER, MSIX, 0, 2)))
+
+
 def never_reads(function):
     client = function.client()
     request = message(vfio_user.REGION_READ, struct.pack("<QII", 0, CONFIG, 4096)) * 64
@@ -234,7 +246,7 @@ def broken_rings(function):
 
 
 ATTACKS = [posted_writes, large_reads, write_multi, refused_commands, resets, maps,
-           maps_with_memory, interrupts, never_reads, half_messages, connections, descriptors,
+           maps_with_memory, interrupts, eventfds_that_block, never_reads, half_messages, connections, descriptors,
            long_chains, broken_rings]
 
 

@@ -3,6 +3,7 @@
 
 import itertools
 import os
+import select
 
 import pytest
 
@@ -134,6 +135,18 @@ def test_a_masked_vector_is_pending(running, how):
     assert vectors[1].wait() == 1, "one, however many there were"
     rng_read(guest.transport, 8)
     assert vectors[1].wait() == 1
+
+
+@pytest.mark.parametrize("action", [TRIGGER, MASK, UNMASK], ids=["trigger", "mask", "unmask"])
+def test_what_is_no_eventfd(transitional, action):
+    """Anonymous inodes too: to close an epoll descriptor takes as long as it watches things."""
+    epoll, pipe = select.epoll(), os.pipe()
+    for fd in (epoll.fileno(), *pipe):
+        assert refused(transitional.set_irqs, MSIX, DATA_EVENTFD | action, 0, 1,
+                       fds=[fd]) == "EINVAL"
+    epoll.close()
+    for fd in pipe:
+        os.close(fd)
 
 
 @pytest.mark.rules("vu-setirqs-8")
