@@ -139,8 +139,8 @@ static void pf_gone(struct pf *pf, const char *how)
 	loop_fd_del(ctl->loop, &pf->exited);
 	fd_close(&pf->pidfd);
 	if (again) {
-		pf->why[0] = '\0';
 		pf_revive(pf, how);
+		pf->why[0] = '\0'; /* which is how, if we ended it */
 		create_batches_kick(ctl);
 		return;
 	}
@@ -221,6 +221,17 @@ static void pf_signal_kill(struct pf *pf)
 {
 	if (pf->pidfd >= 0)
 		pidfd_send_signal(pf->pidfd, SIGKILL, NULL, 0);
+}
+
+/* Ends a child that nobody heard of yet. */
+static void pf_reap(struct pf *pf)
+{
+	siginfo_t info;
+
+	if (pf->pidfd < 0)
+		return;
+	pf_signal_kill(pf);
+	waitid(P_PIDFD, (id_t)pf->pidfd, &info, WEXITED);
 }
 
 void pf_kill(struct pf *pf, const char *why)
@@ -453,32 +464,37 @@ static void init_done(struct ipc_request *request, struct ipc_reply *reply)
 	jsonrpc_reply(call, pf_json(pf));
 }
 
-static int send_init(struct pf *pf, struct error *e)
+static int make_init(struct pf *pf, struct ipc_pf_init *init, struct error *e)
 {
 	const char *mac = params_text(&pf->params, PF_MAC);
-	struct ipc_pf_init init = { .total_vfs = (uint32_t)params_number(&pf->params, PF_MAX_VFS),
-				    .vf_size = params_number(&pf->params, PF_VF_SIZE) };
+	int err;
+
+	*init = (struct ipc_pf_init){
+		.total_vfs = (uint32_t)params_number(&pf->params, PF_MAX_VFS),
+		.vf_size = params_number(&pf->params, PF_VF_SIZE),
+	};
+	if (mac)
+		params_mac(mac, init->mac);
+	snprintf(init->name, sizeof(init->name), "%s", pf->name);
+	snprintf(init->type, sizeof(init->type), "%s", pf->type);
+	err = strcmp(pf->type, "net") ? 0 : net_vf_key(pf, &init->vf_mac_key, e);
+	return err ? err : function_spec(&pf->params, init->spec, e);
+}
+
+static int send_init(struct pf *pf, struct ipc_pf_init *init, struct error *e)
+{
 	int fds[2], err;
 	size_t nfds = 0;
 
 	if (pf->image >= 0) {
-		init.fds |= IPC_FD_BACKEND;
+		init->fds |= IPC_FD_BACKEND;
 		fds[nfds++] = pf->image;
 	}
 	if (pf->uplink >= 0) {
-		init.fds |= IPC_FD_UPLINK;
+		init->fds |= IPC_FD_UPLINK;
 		fds[nfds++] = pf->uplink;
 	}
-	if (mac)
-		params_mac(mac, init.mac);
-	snprintf(init.name, sizeof(init.name), "%s", pf->name);
-	snprintf(init.type, sizeof(init.type), "%s", pf->type);
-	err = strcmp(pf->type, "net") ? 0 : net_vf_key(pf, &init.vf_mac_key, e);
-	if (!err)
-		err = function_spec(&pf->params, init.spec, e);
-	if (err)
-		return err;
-	err = ipc_link_send(&pf->link, IPC_PF_INIT, &init, sizeof(init), fds, nfds, IPC_DEADLINE_MS,
+	err = ipc_link_send(&pf->link, IPC_PF_INIT, init, sizeof(*init), fds, nfds, IPC_DEADLINE_MS,
 			    init_done, pf);
 	return err ? error_set(e, -err, "PF %s: %s", pf->name, strerror(-err)) : 0;
 }
@@ -496,8 +512,11 @@ static int pf_spawn(struct pf *pf, const char *binary, int listen_fd, struct err
 	if (!err)
 		err = pf_connect(pf);
 	if (err) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
+		/* Without a descriptor of it nobody else does. */
+		if (pf->pidfd < 0) {
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+		}
 		return error_set(e, -err, "no connection to PF %s: %s", pf->name, strerror(-err));
 	}
 	return 0;
@@ -521,6 +540,7 @@ int pf_launch(struct pf *pf, struct error *e)
 	const char *uplink = params_text(&pf->params, PF_UPLINK);
 	const char *image = params_text(&pf->params, PF_IMAGE);
 	fd_auto int listen_fd = -1;
+	struct ipc_pf_init init;
 	char binary[PATH_MAX];
 	int err;
 
@@ -536,16 +556,18 @@ int pf_launch(struct pf *pf, struct error *e)
 	if (!err && !strcmp(pf->type, "net"))
 		err = net_pf_address(pf, e);
 	if (!err)
+		err = make_init(pf, &init, e);
+	if (!err)
 		err = socket_listen(pf->path, SOCK_SEQPACKET, PF_BACKLOG, &ours, &listen_fd, e);
 	if (err)
 		return err;
 	err = pf_spawn(pf, binary, listen_fd, e);
 	if (!err)
-		err = send_init(pf, e);
+		err = send_init(pf, &init, e);
 	if (err) {
 		ipc_link_close(&pf->link, e->text);
 		unlink(pf->path);
-		pf_signal_kill(pf);
+		pf_reap(pf);
 		loop_fd_del(pf->ctl->loop, &pf->exited);
 		fd_close(&pf->pidfd);
 	}

@@ -49,6 +49,28 @@ def test_pf_that_refuses(fake):
     assert not [pf for pf in fake("pf.list") if pf["name"] in ("refuse-p", "exit-p")]
 
 
+def test_pf_with_parameters_that_are_too_long(fake):
+    """They are looked at before there is a process, of which nothing would be left."""
+    def children():
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                    if int(file.read().rpartition(")")[2].split()[1]) == fake.process.pid:
+                        found.append(pid)
+            except OSError:
+                pass
+        return sorted(found)
+
+    before = children()
+    for _ in range(3):
+        error = fake.fails("pf.add", name="long", type="blk", vf_size=4096,
+                           vf_image="/" + "x" * 4050 + "%n")
+        assert error.errno == "E2BIG" and "give a shorter path" in error.message
+    assert children() == before
+    assert not os.path.exists(os.path.join(fake.runtime, "pf", "long.sock"))
+
+
 def test_pf_binary_missing():
     daemon = Daemon()
     daemon.environment["RIDGE_PF"] = "/no/such/ridge-pf"
