@@ -181,6 +181,11 @@ static void function_settle(struct function *fn, const struct ipc_function_info 
 		return;
 	function_take_fds(fn, info, reply);
 	fn->seen = true;
+	/* It was being made again when the connection was lost. */
+	if (fn->down) {
+		fn->down = false;
+		events_function(fn, "restarted");
+	}
 	/* Whether it was set when the connection was lost is in the spec. */
 	if (fn->phase == FUNCTION_SETTING &&
 	    !params_parse_text(&params, &params_function, info->spec, &e)) {

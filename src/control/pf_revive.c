@@ -73,15 +73,20 @@ static void function_take_down(struct function *fn)
 	fn->down = true;
 }
 
-/* Whether this is too often. */
-static bool crashes_count(struct pf *pf)
+/* Whether this is too often: in *seconds, to say so. */
+static bool crashes_count(struct pf *pf, unsigned *seconds)
 {
-	uint64_t now = loop_now_ns();
+	uint64_t now = loop_now_ns(), since = now - pf->first_crash_ns;
 
-	if (!pf->crashes || now - pf->first_crash_ns > PF_CRASH_WINDOW_MS * 1000000ull) {
+	/* One that never was ready in between is as bad, however long it took. */
+	if (!pf->crashes || (pf->phase == PF_READY && since > PF_CRASH_WINDOW_MS * 1000000ull)) {
 		pf->crashes = 0;
 		pf->first_crash_ns = now;
+		since = 0;
 	}
+	*seconds = (unsigned)(since / 1000000000) + 1;
+	if (*seconds < PF_CRASH_WINDOW_MS / 1000)
+		*seconds = PF_CRASH_WINDOW_MS / 1000;
 	return ++pf->crashes >= PF_CRASHES_MAX;
 }
 
@@ -105,7 +110,8 @@ static void respawn_timer(struct loop_timer *timer)
 void pf_revive(struct pf *pf, const char *how)
 {
 	struct function *fn, *tmp;
-	bool too_often = crashes_count(pf);
+	unsigned seconds;
+	bool too_often = crashes_count(pf, &seconds);
 
 	pf->reviving = 0;
 	pf->unresponsive = false;
@@ -124,7 +130,7 @@ void pf_revive(struct pf *pf, const char *how)
 		snprintf(pf->text, sizeof(pf->text),
 			 "its process died %u times in %u s, the last time: %.600s; look at its "
 			 "log, then `ridge pf restart %s'",
-			 pf->crashes, PF_CRASH_WINDOW_MS / 1000, how, pf->name);
+			 pf->crashes, seconds, how, pf->name);
 		pf_hold(pf);
 		return;
 	}
@@ -162,11 +168,37 @@ static void revive_put(struct pf *pf)
 	revive_answer(pf, NULL);
 }
 
+/*
+ * For all functions of a PF. The requests are sent at once and are handled one after another.
+ */
+static unsigned revive_ms(const struct pf *pf)
+{
+	return IPC_DEADLINE_MS + pf->nfunctions * CREATE_EACH_MS;
+}
+
+/* Whether a request was not answered, and need not be looked at. */
+static bool revive_unanswered(struct pf *pf, const struct ipc_reply *reply)
+{
+	struct error e;
+
+	if (reply->event == IPC_DONE)
+		return false;
+	/* Lost: it died again, and all of this is done again. */
+	if (pf->phase == PF_RESTARTING && reply->event == IPC_LATE)
+		pf_kill(pf, "it does not answer");
+	if (pf->phase != PF_READY)
+		return true;
+	/* The PF goes on, with what it has. */
+	error_set(&e, reply->event == IPC_LATE ? ETIMEDOUT : EIO, "%s; try again", reply->text);
+	revive_answer(pf, &e);
+	return reply->event == IPC_LATE;
+}
+
 static void size_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	struct function *fn = request->owner;
 
-	if (reply->event != IPC_DONE)
+	if (revive_unanswered(fn->pf, reply))
 		return;
 	if (reply->error)
 		log_err("%s: its size is that of its image again: %s", function_name(fn),
@@ -185,7 +217,7 @@ static bool send_size(struct function *fn)
 		return false;
 	snprintf(message.name, sizeof(message.name), "%s", function_name(fn));
 	return !ipc_link_send(&fn->pf->link, IPC_FUNCTION_SET, &message, IPC_SPEC_BODY(&message),
-			      NULL, 0, PF_REVIVE_MS, size_done, fn);
+			      NULL, 0, revive_ms(fn->pf), size_done, fn);
 }
 
 static void function_done(struct ipc_request *request, struct ipc_reply *reply)
@@ -193,8 +225,7 @@ static void function_done(struct ipc_request *request, struct ipc_reply *reply)
 	const struct ipc_function_info *info = ipc_reply_function(reply);
 	struct function *fn = request->owner;
 
-	/* Lost: it died again, and all of this is done again. */
-	if (reply->event != IPC_DONE)
+	if (revive_unanswered(fn->pf, reply))
 		return;
 	if (info && !function_update(fn, info)) {
 		fn->down = false;
@@ -215,7 +246,7 @@ static int function_revive(struct function *fn, struct error *e)
 	fn->text[0] = '\0';
 	err = function_open(fn, e);
 	if (!err)
-		err = creation_send(fn, 0, PF_REVIVE_MS, function_done, fn, e);
+		err = creation_send(fn, 0, revive_ms(fn->pf), function_done, fn, e);
 	return err;
 }
 

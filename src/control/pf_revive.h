@@ -6,9 +6,10 @@
  * were attached lost their connection with the old one. What the device was in the middle of is
  * lost.
  *
- * The first time this happens at once; again within PF_CRASH_WINDOW_MS, later each time; the
- * PF_CRASHES_MAX-th time in it the PF is held: it has no process, its functions are down, and a
- * person decides (pf.restart, or function.destroy and pf.remove).
+ * The first time this happens at once; again within PF_CRASH_WINDOW_MS, or before all functions were
+ * made again, later each time; the PF_CRASHES_MAX-th time in it the PF is held: it has no process,
+ * its functions are down, and a person decides (pf.restart, or function.destroy and pf.remove). A
+ * process that does not answer while they are made is killed, which counts.
  *
  * A function that cannot be made again is kept, down, with the reason as its text, until pf.restart
  * tries again or it is destroyed.
@@ -20,8 +21,7 @@
 
 #define PF_CRASHES_MAX      3
 #define PF_CRASH_WINDOW_MS  30000u
-#define PF_RESTART_DELAY_MS 1000  /* more for each time */
-#define PF_REVIVE_MS        60000 /* for all functions of a PF */
+#define PF_RESTART_DELAY_MS 1000 /* more for each time */
 
 /* Whether the PF has no process that serves its functions. */
 bool pf_is_down(const struct pf *pf);

@@ -7,7 +7,8 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
   hang-*    create is never answered               slow-*        create is answered after 12 s
   die-*     the process kills itself               garbage-*     the answer makes no sense
   noise-*   create is done, but what is sent is no message at all
-  againdie-*  as die-*, and againrefuse-* as refuse-*, but when the function has a slot already
+  againdie-*  as die-*, and againrefuse-* as refuse-*, againhang-* as hang-*, but when the function
+              has a slot already; thennoise-* as againrefuse-*, and the time after as noise-*
   slay-*  create is done and answered, and ridged is killed
   uncommitted-*  ridged is killed when it says that the batch is finished, which is not heard
 FAKE_PF_FORGES names a file that may be there, a JSON object of what it says about itself that is
@@ -56,6 +57,7 @@ class FakePf:
         self.name = self.type = self.spec = ""
         self.total_vfs = 0
         self.functions = {}
+        self.refused = set()
         self.selector = selectors.DefaultSelector()
         self.controls = []
         self.later = []  # (time, function)
@@ -295,11 +297,14 @@ class FakePf:
     def create(self, control, seq, body, fds, answer, fail):
         create = with_spec(ipc.ipc_function_create, body)
         name, slot = create.name.decode(), create.slot
-        if name.startswith("hang-"):
+        if name.startswith("hang-") or (slot and name.startswith("againhang-")):
             return None
         if name.startswith("die-") or (slot and name.startswith("againdie-")):
             os.kill(os.getpid(), signal.SIGKILL)
-        if name.startswith("refuse-") or (slot and name.startswith("againrefuse-")):
+        noise = name in self.refused
+        if name.startswith("refuse-") or (slot and name.startswith("againrefuse-")) or (
+                slot and name.startswith("thennoise-") and not noise):
+            self.refused.add(name)
             return fail(95, "create %s: the fake refuses %s; give another name" % (name, name))
         if name.startswith("garbage-"):
             return answer(b"nonsense")
@@ -318,7 +323,7 @@ class FakePf:
         self.functions[name] = f
         if ipc.IPC_FD_LISTEN in f.fds:
             self.watch(f)
-        if name.startswith("noise-"):
+        if name.startswith("noise-") or noise:
             return control.send(b"noise" * 100)
         if name.startswith("slay-"):
             self.kill_ridged()
