@@ -10,18 +10,9 @@
 #include "cli/output.h"
 #include "cli/verbs.h"
 
-static const char *member(struct json_object *object, const char *name)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, name, &value) || !value)
-		return NULL;
-	return json_object_get_string(value);
-}
-
 static void print_member(struct json_object *object, const char *name)
 {
-	const char *value = member(object, name);
+	const char *value = output_member(object, name);
 
 	if (value)
 		printf(" %s %s", name, value);
@@ -41,7 +32,7 @@ static void print_set(struct json_object *function)
 /* "10:32:07.123 function.attached disk0 pid 4711" */
 static void print_line(struct json_object *event)
 {
-	const char *name = member(event, "event");
+	const char *name = output_member(event, "event");
 	struct json_object *about = NULL, *time_ms = NULL;
 	time_t seconds;
 	char clock[16];
@@ -57,7 +48,7 @@ static void print_line(struct json_object *event)
 		printf("%s.%03d ", clock, (int)(ms % 1000));
 	printf("%s", name ? name : "?");
 	if (json_object_object_get_ex(event, "function", &about)) {
-		printf(" %s", member(about, "name"));
+		printf(" %s", output_member(about, "name"));
 		if (!strcmp(name, "function.created")) {
 			print_member(about, "type");
 			print_member(about, "rid");
@@ -69,7 +60,7 @@ static void print_line(struct json_object *event)
 			print_set(about);
 		print_member(about, "peer_pid");
 	} else if (json_object_object_get_ex(event, "pf", &about)) {
-		printf(" %s", member(about, "name"));
+		printf(" %s", output_member(about, "name"));
 		print_member(about, "type");
 		print_member(about, "pid");
 		print_member(about, "socket");
@@ -77,8 +68,8 @@ static void print_line(struct json_object *event)
 	} else {
 		about = event;
 	}
-	if (member(about, "text"))
-		printf(": %s", member(about, "text"));
+	if (output_member(about, "text"))
+		printf(": %s", output_member(about, "text"));
 	printf("\n");
 }
 

@@ -6,13 +6,20 @@
 
 #define COLUMNS_MAX 16
 
-static const char *cell(struct json_object *row, const char *member)
+const char *output_member(struct json_object *object, const char *name)
 {
 	struct json_object *value;
 
-	if (!json_object_object_get_ex(row, member, &value) || !value)
-		return "-";
+	if (!json_object_object_get_ex(object, name, &value) || !value)
+		return NULL;
 	return json_object_get_string(value);
+}
+
+static const char *cell(struct json_object *row, const char *member)
+{
+	const char *text = output_member(row, member);
+
+	return text ? text : "-";
 }
 
 void output_table(struct json_object *array, const struct column *columns, unsigned n)
@@ -42,12 +49,11 @@ void output_table(struct json_object *array, const struct column *columns, unsig
 
 void output_made(struct json_object *function)
 {
-	struct json_object *socket = NULL;
+	const char *socket = output_member(function, "socket");
 
-	json_object_object_get_ex(function, "socket", &socket);
 	printf("%s: %s %s on %s, driver %s%s%s\n", cell(function, "name"), cell(function, "type"),
 	       cell(function, "rid"), cell(function, "pf"), cell(function, "driver"),
-	       socket ? ", socket " : "", socket ? json_object_get_string(socket) : "");
+	       socket ? ", socket " : "", socket ? socket : "");
 }
 
 static bool all_zero(struct json_object *counters)

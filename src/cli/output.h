@@ -12,6 +12,9 @@ struct column {
 	const char *member;
 };
 
+/* The text of a member, which lives as long as the object; NULL if it is null or not there. */
+const char *output_member(struct json_object *object, const char *name);
+
 /* An array of objects, a line each, columns aligned under their titles. null is shown as "-". */
 void output_table(struct json_object *array, const struct column *columns, unsigned n);
 

@@ -72,31 +72,53 @@ static int call(const struct command *cmd, const char *method, struct json_objec
 	return 0;
 }
 
-static const char *member(struct json_object *object, const char *name)
+/* The same for a verb that shows nothing without -j. */
+static int call_quietly(const struct command *cmd, const char *method, struct json_object *params,
+			struct failure *f)
 {
-	struct json_object *value;
+	struct json_object *result = NULL;
 
-	if (!json_object_object_get_ex(object, name, &value) || !value)
-		return NULL;
-	return json_object_get_string(value);
+	if (call(cmd, method, params, &result, f))
+		return -1;
+	json_object_put(result);
+	return 0;
+}
+
+/* The same with the key=value arguments from first on; what is before them was added to params. */
+static int call_pairs(const struct command *cmd, const char *verb, const char *method,
+		      struct json_object *params, int first, struct json_object **result,
+		      struct failure *f)
+{
+	char what[192];
+
+	snprintf(what, sizeof(what), "%s %s%s%s", verb, cmd->argv[0], first > 1 ? " " : "",
+		 first > 1 ? cmd->argv[1] : "");
+	if (add_pairs(params, cmd, first, what, f)) {
+		json_object_put(params);
+		return -1;
+	}
+	return call(cmd, method, params, result, f);
+}
+
+/* Parameters with the first argument as name. */
+static struct json_object *named(const struct command *cmd)
+{
+	struct json_object *params = json_object_new_object();
+
+	add_string(params, "name", cmd->argv[0]);
+	return params;
 }
 
 static int run_create(const struct command *cmd, struct failure *f)
 {
 	struct json_object *params, *result = NULL;
-	char what[192];
 
 	if (cmd->batch)
 		return run_create_batch(cmd, f);
 	params = json_object_new_object();
 	add_string(params, "type", cmd->argv[0]);
 	add_string(params, "name", cmd->argv[1]);
-	snprintf(what, sizeof(what), "create %s %s", cmd->argv[0], cmd->argv[1]);
-	if (add_pairs(params, cmd, 2, what, f)) {
-		json_object_put(params);
-		return -1;
-	}
-	if (call(cmd, "function.create", params, &result, f))
+	if (call_pairs(cmd, "create", "function.create", params, 2, &result, f))
 		return -1;
 	if (!cmd->json)
 		output_made(result);
@@ -106,17 +128,14 @@ static int run_create(const struct command *cmd, struct failure *f)
 
 static int run_destroy(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
+	struct json_object *params = json_object_new_object();
 	struct json_object *names = json_object_new_array();
 
 	for (int i = 0; i < cmd->argc; i++)
 		json_object_array_add(names, json_object_new_string(cmd->argv[i]));
 	json_object_object_add(params, "names", names);
 	json_object_object_add(params, "force", json_object_new_boolean(cmd->force));
-	if (call(cmd, "function.destroy", params, &result, f))
-		return -1;
-	json_object_put(result);
-	return 0;
+	return call_quietly(cmd, "function.destroy", params, f);
 }
 
 static int run_list(const struct command *cmd, struct failure *f)
@@ -136,20 +155,11 @@ static int run_list(const struct command *cmd, struct failure *f)
 	return 0;
 }
 
-static int call_named(const struct command *cmd, const char *method, struct json_object **result,
-		      struct failure *f)
-{
-	struct json_object *params = json_object_new_object();
-
-	add_string(params, "name", cmd->argv[0]);
-	return call(cmd, method, params, result, f);
-}
-
 static int run_show(const struct command *cmd, struct failure *f)
 {
 	struct json_object *result = NULL;
 
-	if (call_named(cmd, "function.show", &result, f))
+	if (call(cmd, "function.show", named(cmd), &result, f))
 		return -1;
 	if (!cmd->json)
 		output_object(result);
@@ -159,32 +169,26 @@ static int run_show(const struct command *cmd, struct failure *f)
 
 static int run_bind(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
+	struct json_object *params = named(cmd), *result = NULL;
+	const char *socket;
 
-	add_string(params, "name", cmd->argv[0]);
 	add_string(params, "driver", cmd->argv[1]);
 	if (call(cmd, "function.bind", params, &result, f))
 		return -1;
+	socket = output_member(result, "socket");
 	if (!cmd->json)
-		printf("%s: driver %s%s%s\n", member(result, "name"), member(result, "driver"),
-		       member(result, "socket") ? ", socket " : "",
-		       member(result, "socket") ? member(result, "socket") : "");
+		printf("%s: driver %s%s%s\n", output_member(result, "name"),
+		       output_member(result, "driver"), socket ? ", socket " : "",
+		       socket ? socket : "");
 	json_object_put(result);
 	return 0;
 }
 
 static int run_set(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
-	char what[96];
+	struct json_object *result = NULL;
 
-	add_string(params, "name", cmd->argv[0]);
-	snprintf(what, sizeof(what), "set %s", cmd->argv[0]);
-	if (add_pairs(params, cmd, 1, what, f)) {
-		json_object_put(params);
-		return -1;
-	}
-	if (call(cmd, "function.set", params, &result, f))
+	if (call_pairs(cmd, "set", "function.set", named(cmd), 1, &result, f))
 		return -1;
 	json_object_put(result);
 	return 0;
@@ -192,20 +196,14 @@ static int run_set(const struct command *cmd, struct failure *f)
 
 static int run_pf_add(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
-	char what[192];
+	struct json_object *result = NULL;
 
-	add_string(params, "name", cmd->argv[0]);
-	snprintf(what, sizeof(what), "pf add %s", cmd->argv[0]);
-	if (add_pairs(params, cmd, 1, what, f)) {
-		json_object_put(params);
-		return -1;
-	}
-	if (call(cmd, "pf.add", params, &result, f))
+	if (call_pairs(cmd, "pf add", "pf.add", named(cmd), 1, &result, f))
 		return -1;
 	if (!cmd->json)
-		printf("%s: PF of type %s, %s, pid %s\n", member(result, "name"),
-		       member(result, "type"), member(result, "rid"), member(result, "pid"));
+		printf("%s: PF of type %s, %s, pid %s\n", output_member(result, "name"),
+		       output_member(result, "type"), output_member(result, "rid"),
+		       output_member(result, "pid"));
 	json_object_put(result);
 	return 0;
 }
@@ -229,54 +227,33 @@ static int run_pf_list(const struct command *cmd, struct failure *f)
 
 static int run_pf_restart(const struct command *cmd, struct failure *f)
 {
-	struct json_object *result = NULL;
-
-	if (call_named(cmd, "pf.restart", &result, f))
-		return -1;
-	json_object_put(result);
-	return 0;
+	return call_quietly(cmd, "pf.restart", named(cmd), f);
 }
 
 static int run_pf_remove(const struct command *cmd, struct failure *f)
 {
-	struct json_object *result = NULL;
-
-	if (call_named(cmd, "pf.remove", &result, f))
-		return -1;
-	json_object_put(result);
-	return 0;
+	return call_quietly(cmd, "pf.remove", named(cmd), f);
 }
 
 static int run_export(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
-	char what[192];
+	struct json_object *result = NULL;
 
-	add_string(params, "name", cmd->argv[0]);
-	snprintf(what, sizeof(what), "export %s", cmd->argv[0]);
-	if (add_pairs(params, cmd, 1, what, f)) {
-		json_object_put(params);
-		return -1;
-	}
-	if (call(cmd, "pf.export", params, &result, f))
+	if (call_pairs(cmd, "export", "pf.export", named(cmd), 1, &result, f))
 		return -1;
 	if (!cmd->json)
-		printf("%s: exported, socket %s\n", member(result, "name"),
-		       member(result, "socket"));
+		printf("%s: exported, socket %s\n", output_member(result, "name"),
+		       output_member(result, "socket"));
 	json_object_put(result);
 	return 0;
 }
 
 static int run_unexport(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
+	struct json_object *params = named(cmd);
 
-	add_string(params, "name", cmd->argv[0]);
 	json_object_object_add(params, "force", json_object_new_boolean(cmd->force));
-	if (call(cmd, "pf.unexport", params, &result, f))
-		return -1;
-	json_object_put(result);
-	return 0;
+	return call_quietly(cmd, "pf.unexport", params, f);
 }
 
 /* The function, or the PF, that a socket is asked for. */
@@ -297,7 +274,7 @@ static int show_any(const struct command *cmd, const char *name, struct json_obj
 	for (size_t i = 0; i < json_object_array_length(pfs) && !*result; i++) {
 		struct json_object *pf = json_object_array_get_idx(pfs, i);
 
-		if (!strcmp(member(pf, "name"), name))
+		if (!strcmp(output_member(pf, "name"), name))
 			*result = json_object_get(pf);
 	}
 	json_object_put(pfs);
@@ -316,8 +293,8 @@ static int run_qemu_args(const struct command *cmd, struct failure *f)
 
 	if (show_any(cmd, cmd->argv[0], &result, f))
 		return -1;
-	path = member(result, "socket");
-	if (!path && !member(result, "driver")) {
+	path = output_member(result, "socket");
+	if (!path && !output_member(result, "driver")) {
 		failure_set(f, EINVAL, "qemu-args %s: the PF is local; export it first",
 			    cmd->argv[0]);
 		json_object_put(result);
@@ -328,7 +305,7 @@ static int run_qemu_args(const struct command *cmd, struct failure *f)
 			f, EINVAL,
 			"qemu-args %s: driver %s has no socket for a VMM; bind it to vfio-pci or "
 			"virtio-vfio-pci",
-			cmd->argv[0], member(result, "driver"));
+			cmd->argv[0], output_member(result, "driver"));
 		json_object_put(result);
 		return -1;
 	}
@@ -371,8 +348,8 @@ static int run_shutdown(const struct command *cmd, struct failure *f)
 
 	if (call(cmd, "system.shutdown", NULL, &result, f))
 		return -1;
-	if (member(result, "pid"))
-		wait_for_end(atoi(member(result, "pid")));
+	if (output_member(result, "pid"))
+		wait_for_end(atoi(output_member(result, "pid")));
 	json_object_put(result);
 	return 0;
 }
@@ -380,15 +357,11 @@ static int run_shutdown(const struct command *cmd, struct failure *f)
 #ifdef RIDGE_FAULTS
 static int run_debug_fault(const struct command *cmd, struct failure *f)
 {
-	struct json_object *params = json_object_new_object(), *result = NULL;
+	struct json_object *params = named(cmd);
 
-	add_string(params, "name", cmd->argv[0]);
 	add_string(params, "kind", cmd->argv[1]);
 	add_string(params, "value", cmd->argv[2]);
-	if (call(cmd, "debug.fault", params, &result, f))
-		return -1;
-	json_object_put(result);
-	return 0;
+	return call_quietly(cmd, "debug.fault", params, f);
 }
 #endif
 

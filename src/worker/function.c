@@ -24,11 +24,6 @@ uint64_t function_number(const struct function *fn)
 	return fn->number;
 }
 
-struct list *function_node(struct function *fn)
-{
-	return &fn->node;
-}
-
 struct function *function_of_node(struct list *node)
 {
 	return container_of(node, struct function, node);

@@ -107,7 +107,6 @@ size_t function_fds(const struct function *fn, int fds[3]);
 const char *function_name(const struct function *fn);
 /* From 1 on, in order of creation. */
 uint64_t function_number(const struct function *fn);
-struct list *function_node(struct function *fn);
 struct function *function_of_node(struct list *node);
 struct function *function_of_name(struct name_node *node);
 /* If it is of the batch, it is there to stay. */
