@@ -161,6 +161,8 @@ def test_help(daemon):
         words = verb.split()
         help_text = daemon.ridge("help", *words)
         assert help_text.startswith(f"usage: ridge {verb}")
+        if "--force" in help_text.splitlines()[0]:
+            assert "\n  --force " in help_text, verb
         assert help_text == daemon.ridge(*words, "--help")
     for later in ("migrate", "save", "restore", "debug"):
         assert f"ridge {later}" not in text
