@@ -170,8 +170,11 @@ static void adopt_one(struct host *host, struct host_change *change, const char 
 	outcome_fail(outcome, ret, "%s refuses it (%s): %s", driver, strerror(-ret),
 		     refusal_hint(host, rid, driver, ret));
 	unclaim(host, change);
-	if (outcome->was[0])
-		function_bind(host, rid, outcome->was);
+	ret = outcome->was[0] ? function_bind(host, rid, outcome->was) : 0;
+	if (ret)
+		outcome_add(outcome, ret, "%s, which had it before, refuses it as well (%s): %s",
+			    outcome->was, strerror(-ret),
+			    refusal_hint(host, rid, outcome->was, ret));
 	function_driver(host, rid, outcome->driver);
 }
 
@@ -204,7 +207,7 @@ int host_adopt(struct host *host, const struct host_rid *rids, unsigned n, const
 	}
 	/* Those of functions that were not adopted after all */
 	if (changes)
-		host_disappear(host, changes, n);
+		host_disappear(host, changes, n, outcomes);
 	free(changes);
 	return outcomes_error(outcomes, n);
 }

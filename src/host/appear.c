@@ -153,45 +153,55 @@ void host_appear(struct host *host, struct quiet *quiet, struct host_change *cha
 	}
 }
 
-/* VFs that adopt enabled go when nothing of them is in use by anybody. */
+/* VFs that adopt enabled go when nobody uses or claims one of them. */
 
 struct vf_search {
 	const struct host *host;
 	const char *pf;
 };
 
-static int is_bound_vf(void *arg, const char *name)
+static int is_used_vf(void *arg, const char *name)
 {
 	const struct vf_search *s = arg;
-	char path[HOST_PATH_MAX], driver[HOST_NAME_MAX];
+	char vf[HOST_RID_MAX + HOST_NAME_MAX], text[HOST_NAME_MAX];
 
 	if (strncmp(name, "virtfn", 6))
 		return 0;
-	snprintf(path, sizeof(path), DEVICES "/%s/%s/driver", s->pf, name);
-	return !s->host->kernel->target(s->host->kernel->ctx, path, driver, sizeof(driver));
+	snprintf(vf, sizeof(vf), "%s/%.40s", s->pf, name);
+	function_driver(s->host, vf, text);
+	return text[0] || function_override(s->host, vf, text) || text[0];
 }
 
-static void vfs_end(const struct host *host, const char *pf)
+static int vfs_end(const struct host *host, const char *pf)
 {
 	struct vf_search s = { .host = host, .pf = pf };
 	char path[HOST_PATH_MAX];
 
-	if (record_names_pf(host, pf))
-		return;
 	snprintf(path, sizeof(path), DEVICES "/%s", pf);
-	if (!host->kernel->each(host->kernel->ctx, path, is_bound_vf, &s))
-		function_write(host, pf, "sriov_numvfs", "0");
+	if (host->kernel->each(host->kernel->ctx, path, is_used_vf, &s))
+		return 0;
+	return function_write(host, pf, "sriov_numvfs", "0");
 }
 
-void host_disappear(const struct host *host, const struct host_change *changes, unsigned n)
+void host_disappear(const struct host *host, struct host_change *changes, unsigned n,
+		    struct host_outcome *outcomes)
 {
-	for (unsigned i = 0; i < n; i++) {
-		const char *pf = changes[i].pf;
-		bool named = false;
+	char pf[HOST_RID_MAX];
+	int ret;
 
-		for (unsigned j = 0; j < i && pf[0] && !named; j++)
-			named = !strcmp(pf, changes[j].pf);
-		if (pf[0] && !named)
-			vfs_end(host, pf);
+	for (unsigned i = 0; i < n; i++) {
+		if (!changes[i].pf[0])
+			continue;
+		memcpy(pf, changes[i].pf, sizeof(pf));
+		ret = vfs_end(host, pf);
+		for (unsigned j = i; j < n; j++) {
+			if (strcmp(changes[j].pf, pf))
+				continue;
+			changes[j].pf[0] = '\0'; /* asked */
+			if (ret)
+				outcome_add(&outcomes[j], ret,
+					    "the VFs of %s cannot be ended (%s)%s", pf,
+					    strerror(-ret), root_hint(ret));
+		}
 	}
 }

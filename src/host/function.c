@@ -18,6 +18,21 @@ void outcome_fail(struct host_outcome *outcome, int err, const char *fmt, ...)
 	va_end(ap);
 }
 
+void outcome_add(struct host_outcome *outcome, int err, const char *fmt, ...)
+{
+	char before[sizeof(outcome->text)] = "";
+	size_t len;
+	va_list ap;
+
+	if (outcome->err)
+		snprintf(before, sizeof(before), "%.200s; and ", outcome->text);
+	outcome_fail(outcome, outcome->err ? outcome->err : err, "%s", before);
+	len = strlen(outcome->text);
+	va_start(ap, fmt);
+	vsnprintf(outcome->text + len, sizeof(outcome->text) - len, fmt, ap);
+	va_end(ap);
+}
+
 static void function_path(const char *rid, const char *attribute, char path[HOST_PATH_MAX])
 {
 	snprintf(path, HOST_PATH_MAX, "bus/pci/devices/%s/%s", rid, attribute);
@@ -106,6 +121,8 @@ const char *refusal_hint(const struct host *host, const char *rid, const char *d
 		       "vfio.enable_unsafe_noiommu_mode=1";
 	if (err == -ENODEV)
 		return "it is not for such a function";
+	if (err == -ENOENT)
+		return "it is not there; load its module";
 	return "dmesg may say why";
 }
 

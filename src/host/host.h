@@ -14,11 +14,13 @@
  * with drivers_autoprobe off. Before a switch is on again, driver_override names the driver: a
  * normal one that registers later, as udev loads its module, passes the function over as well. Both
  * switches are as they were when adopt returns, and what else has appeared meanwhile is probed as
- * it would have been. What adopt changes of a function is in a record, one file per RID, written
- * before the change, and release puts it back: driver_override, the driver it was bound to, and,
- * with the last function of a PF whose VFs adopt enabled, the number of VFs. Records are of one
- * boot. One whose function has got another driver_override since is stale: whoever did that has the
- * say, and release changes nothing.
+ * it would have been.
+ *
+ * What adopt changes of a function is in a record, one file per RID, written before the change, and
+ * release puts it back: driver_override, the driver it was bound to, and, with the last function of
+ * a PF whose VFs adopt enabled, the number of VFs. A record goes when all of it is put back.
+ * Records are of one boot. One whose function has got another driver_override since is stale:
+ * whoever did that has the say, and release changes nothing.
  *
  *   adopt.c     takes functions to a driver        release.c  puts back what that changed
  *   appear.c    functions that aren't there yet    quiet.c    autoprobe off, and back
@@ -100,7 +102,10 @@ struct host_outcome {
 int host_adopt(struct host *host, const struct host_rid *rids, unsigned n, const char *driver,
 	       bool force, struct host_outcome *outcomes);
 
-/* Puts back what adopt changed. A function that is gone has nothing to put back. */
+/*
+ * Puts back what adopt changed. A function that is gone has nothing to put back; one that fails
+ * stays adopted, and can be released again.
+ */
 int host_release(struct host *host, const struct host_rid *rids, unsigned n, bool force,
 		 struct host_outcome *outcomes);
 

@@ -18,9 +18,10 @@ struct host_record {
 struct host_change {
 	struct host_rid id;
 	char rid[HOST_RID_MAX];
-	char pf[HOST_RID_MAX]; /* the PF whose VFs adopt has enabled for it, or empty */
+	char pf[HOST_RID_MAX]; /* the PF whose VFs may go with it, or empty */
 	bool absent;           /* when the command began */
-	bool claimed;          /* record is written, and driver_override set */
+	bool claimed;          /* by adopt: record is written, and driver_override set */
+	bool released;         /* the record may go */
 	struct host_record record;
 	/* What there was before that: */
 	char override[HOST_NAME_MAX];
@@ -32,9 +33,6 @@ struct host_change {
 int record_read(const struct host *host, const char *rid, struct host_record *record);
 int record_write(const struct host *host, const char *rid, const struct host_record *record);
 int record_remove(const struct host *host, const char *rid);
-
-/* Whether some function's record says that adopt enabled the VFs of pf. */
-bool record_names_pf(const struct host *host, const char *pf);
 
 /*
  * The record of a function that is as adopt left it. -ESTALE if its driver_override is another by
@@ -66,6 +64,9 @@ int function_set_override(const struct host *host, const char *rid, const char *
 
 __attribute__((format(printf, 3, 4))) void outcome_fail(struct host_outcome *outcome, int err,
 							const char *fmt, ...);
+/* The same, after what went wrong with it before. */
+__attribute__((format(printf, 3, 4))) void outcome_add(struct host_outcome *outcome, int err,
+						       const char *fmt, ...);
 
 /* What a refusal says more than its errno does: of anything, and of a driver. */
 const char *root_hint(int err);
@@ -98,7 +99,11 @@ int quiet_vfs(struct host *host, struct quiet *quiet, const char *pf, unsigned n
 void host_appear(struct host *host, struct quiet *quiet, struct host_change *changes, unsigned n,
 		 struct host_outcome *outcomes);
 
-/* The VFs of the PFs that changes name go, if nothing of them is in use by anybody. */
-void host_disappear(const struct host *host, const struct host_change *changes, unsigned n);
+/*
+ * The VFs of the PFs that changes name go, unless one has a driver or a driver_override: adopt's or
+ * somebody else's. outcomes[i] says so where they cannot go.
+ */
+void host_disappear(const struct host *host, struct host_change *changes, unsigned n,
+		    struct host_outcome *outcomes);
 
 #endif

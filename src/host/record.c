@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -164,24 +163,4 @@ int record_write(const struct host *host, const char *rid, const struct host_rec
 int record_remove(const struct host *host, const char *rid)
 {
 	return unlinkat(host->dir, rid, 0) ? -errno : 0;
-}
-
-bool record_names_pf(const struct host *host, const char *pf)
-{
-	int fd = openat(host->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct host_record record;
-	struct dirent *entry;
-	bool found = false;
-
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	while (!found && (entry = readdir(dir)))
-		found = strchr(entry->d_name, ':') && !record_read(host, entry->d_name, &record) &&
-			!strcmp(record.pf, pf);
-	closedir(dir);
-	return found;
 }

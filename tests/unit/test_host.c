@@ -449,6 +449,109 @@ static void test_in_use(void **state)
 	assert_string_equal(fn->driver, "");
 }
 
+/* The driver that had a function does not take it back: nothing is lost, and the next go may work.
+ */
+static void test_driver_does_not_take_it_back(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *fn = model_add(&f->m, "0000:00:05.0", false);
+
+	model_probe_all(&f->m);
+	assert_int_equal(adopt(f, "vfio-pci", "00:05.0"), 0);
+	f->m.no_driver = "normal";
+	assert_int_equal(release(f, "00:05.0"), -ENOENT);
+	assert_non_null(strstr(f->out[0].text, "normal, which had it before, refuses it (No such "
+					       "file or directory): it is not there; load its "
+					       "module"));
+	assert_string_equal(f->out[0].driver, "vfio-pci");
+	assert_string_equal(fn->driver, "vfio-pci");
+	assert_string_equal(fn->override, "vfio-pci");
+
+	assert_int_equal(records(f), 1);
+	f->m.no_driver = NULL;
+	assert_int_equal(release(f, "00:05.0"), 0);
+	assert_string_equal(fn->driver, "normal");
+	assert_int_equal(records(f), 0);
+}
+
+/* Nor does it after a refusal, which then leaves the function without a driver: adopt says so. */
+static void lose_normal_driver(struct model *m, const char *path, const char *text)
+{
+	(void)text;
+	if (strstr(path, "unbind"))
+		m->no_driver = "normal";
+}
+
+static void test_refused_and_not_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *fn = model_add(&f->m, "0000:00:05.0", false);
+
+	model_probe_all(&f->m);
+	f->m.refusal = -ENODEV;
+	f->m.stored = lose_normal_driver;
+	assert_int_equal(adopt(f, "vfio-pci", "00:05.0"), -ENODEV);
+	assert_non_null(strstr(f->out[0].text, "vfio-pci refuses it (No such device): it is not "
+					       "for such a function; and normal, which had it "
+					       "before, refuses it as well (No such file"));
+	assert_string_equal(f->out[0].driver, "");
+	assert_string_equal(fn->override, "");
+}
+
+static void test_vfs_cannot_end(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 2, 1, 1);
+
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1", "01:00.2"), 0);
+	f->m.vfs_stay = true;
+	assert_int_equal(release(f, "01:00.1", "01:00.2"), -EBUSY);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(f->out[i].err, -EBUSY);
+		assert_string_equal(f->out[i].text,
+				    "the VFs of 0000:01:00.0 cannot be ended (Device or resource "
+				    "busy)");
+	}
+	f->m.vfs_stay = false;
+	assert_int_equal(release(f, "01:00.2"), 0);
+	assert_int_equal(pf->numvfs, 0);
+	assert_int_equal(release(f, "01:00.1"), 0);
+	assert_int_equal(records(f), 0);
+
+	f->m.vfs_stay = true;
+	f->m.refusal = -EINVAL;
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1"), -EINVAL);
+	assert_non_null(strstr(f->out[0].text, "; and the VFs of 0000:01:00.0 cannot be ended"));
+}
+
+/* The record of a VF that is gone, or is as before, keeps no others. */
+static void test_dead_records_keep_no_vfs(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 3, 1, 1);
+
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1", "01:00.2"), 0);
+	for (unsigned i = 1; i <= 2; i++) /* somebody writes 0 to sriov_numvfs */
+		pf[i].present = false;
+	pf->numvfs = 0;
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1"), 0);
+	assert_int_equal(release(f, "01:00.1"), 0);
+	assert_int_equal(pf->numvfs, 0);
+
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.3"), 0);
+	pf[3].driver[0] = pf[3].override[0] = '\0';
+	assert_int_equal(release(f, "01:00.3"), 0);
+	assert_int_equal(pf->numvfs, 0);
+
+	/* One that somebody has named another driver for is that one's. */
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1", "01:00.2"), 0);
+	pf[2].driver[0] = '\0';
+	snprintf(pf[2].override, sizeof(pf[2].override), "pci-stub");
+	assert_int_equal(release(f, "01:00.2"), -ESTALE);
+	assert_int_equal(release(f, "01:00.1"), 0);
+	assert_int_equal(pf->numvfs, 2);
+}
+
 static void test_release_of_what_was_not_adopted(void **state)
 {
 	struct fixture *f = *state;
@@ -541,6 +644,10 @@ int main(void)
 		T(test_vfs_of_others_stay),
 		T(test_refused_vfs_go_again),
 		T(test_in_use),
+		T(test_driver_does_not_take_it_back),
+		T(test_refused_and_not_taken_back),
+		T(test_vfs_cannot_end),
+		T(test_dead_records_keep_no_vfs),
 		T(test_release_of_what_was_not_adopted),
 		T(test_function_is_gone),
 		T(test_stale_record),

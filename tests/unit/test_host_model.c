@@ -133,6 +133,8 @@ static int set_numvfs(struct model *m, struct model_function *pf, unsigned numvf
 			appear(m, &m->function[j]);
 	if (numvfs > pf->total)
 		return -ERANGE;
+	if (!numvfs && m->vfs_stay)
+		return -EBUSY;
 	if (numvfs && pf->numvfs)
 		return -EBUSY;
 	for (unsigned j = 0; j < m->n; j++) {
@@ -150,11 +152,14 @@ static int set_numvfs(struct model *m, struct model_function *pf, unsigned numvf
 	return 0;
 }
 
-/* Splits "bus/pci/devices/RID/attribute"; NULL if there is no such function. */
+/* Splits "bus/pci/devices/RID[/virtfnN]/attribute"; NULL if there is no such function. */
 static struct model_function *function_of(struct model *m, const char *path, const char **attribute)
 {
+	struct model_function *f;
 	char rid[HOST_RID_MAX];
+	unsigned number;
 	size_t len;
+	int end;
 
 	if (strncmp(path, DEVICES, strlen(DEVICES)))
 		return NULL;
@@ -162,7 +167,13 @@ static struct model_function *function_of(struct model *m, const char *path, con
 	len = strcspn(path, "/");
 	snprintf(rid, sizeof(rid), "%.*s", (int)len, path);
 	*attribute = path + len + (path[len] == '/');
-	return model_find(m, rid);
+	f = model_find(m, rid);
+	if (f && f->total && sscanf(*attribute, "virtfn%u%n", &number, &end) == 1 &&
+	    (*attribute)[end] == '/') {
+		*attribute += end + 1;
+		f += 1 + number;
+	}
+	return f;
 }
 
 static int model_read(void *ctx, const char *path, char *text, size_t size)
@@ -265,11 +276,8 @@ static int model_target(void *ctx, const char *path, char *name, size_t size)
 	struct model *m = ctx;
 	const char *attribute;
 	struct model_function *f = function_of(m, path, &attribute);
-	unsigned number;
 
-	if (f && f->total && sscanf(attribute, "virtfn%u/driver", &number) == 1)
-		f += 1 + number;
-	else if (f && f->pf && !strcmp(attribute, "physfn"))
+	if (f && f->pf && !strcmp(attribute, "physfn"))
 		return snprintf(name, size, "%s", f->pf->rid) < (int)size ? 0 : -ENAMETOOLONG;
 	else if (!f || strcmp(attribute, "driver") != 0)
 		return -ENOENT;
