@@ -172,7 +172,7 @@ static int is_used_vf(void *arg, const char *name)
 	return text[0] || function_override(s->host, vf, text) || text[0];
 }
 
-static int vfs_end(const struct host *host, const char *pf)
+int host_end_vfs(const struct host *host, const char *pf)
 {
 	struct vf_search s = { .host = host, .pf = pf };
 	char path[HOST_PATH_MAX];
@@ -193,7 +193,7 @@ void host_disappear(const struct host *host, struct host_change *changes, unsign
 		if (!changes[i].pf[0])
 			continue;
 		memcpy(pf, changes[i].pf, sizeof(pf));
-		ret = vfs_end(host, pf);
+		ret = host_end_vfs(host, pf);
 		for (unsigned j = i; j < n; j++) {
 			if (strcmp(changes[j].pf, pf))
 				continue;

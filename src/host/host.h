@@ -78,8 +78,9 @@ struct host {
 };
 
 /*
- * host/ in the runtime directory, made if need be, and locked until it is closed. dir NULL:
- * $RIDGE_RUNTIME_DIR, or /run/ridge as root, or $XDG_RUNTIME_DIR/ridge. On failure text says why.
+ * host/ in the runtime directory, made if need be, and locked until it is closed. What an adopt
+ * that was killed has left is put back first. dir NULL: $RIDGE_RUNTIME_DIR, or /run/ridge as root,
+ * or $XDG_RUNTIME_DIR/ridge. On failure text says why.
  */
 int host_open(struct host *host, const struct host_kernel *kernel, const char *dir, char *text,
 	      size_t size);

@@ -2,6 +2,8 @@
 #ifndef RIDGE_HOST_INTERNAL_H
 #define RIDGE_HOST_INTERNAL_H
 
+#include <signal.h>
+
 #include "host/host.h"
 
 struct json_object;
@@ -28,6 +30,14 @@ struct host_change {
 	struct host_record old; /* if it was adopted already, to another driver */
 	bool adopted;
 };
+
+/*
+ * Files in the folder of the records: JSON objects that are of one boot, as sysfs is. A load
+ * returns NULL if there is none; a store is whole, or not at all.
+ */
+struct json_object *state_load(const struct host *host, const char *name);
+int state_store(const struct host *host, const char *name, struct json_object *state);
+int state_remove(const struct host *host, const char *name);
 
 /* -ENOENT if there is none of this boot. */
 int record_read(const struct host *host, const char *rid, struct host_record *record);
@@ -80,14 +90,22 @@ int outcomes_error(const struct host_outcome *outcomes, unsigned n);
 
 /*
  * A section in which nobody probes what appears. Then the switches are as they were, and who has
- * appeared meanwhile is probed, unless it is adopted or a VF that was enabled here.
+ * appeared meanwhile is probed, unless it is adopted or a VF that was enabled here; a driver that
+ * has registered meanwhile is offered what was there before and has none.
+ *
+ * Signals that would end or stop the process wait. What it is undone with is in a file before
+ * anything is changed: if the process is killed, quiet_recover() of the next one ends the section.
  */
 struct quiet {
 	struct json_object *state;
+	sigset_t signals; /* that were blocked before */
 };
 
 int quiet_begin(struct host *host, struct quiet *quiet);
 int quiet_end(struct host *host, struct quiet *quiet);
+
+/* On failure text says why. */
+int quiet_recover(struct host *host, char *text, size_t size);
 
 /* number VFs of pf are about to be enabled. */
 int quiet_vfs(struct host *host, struct quiet *quiet, const char *pf, unsigned number);
@@ -99,10 +117,10 @@ int quiet_vfs(struct host *host, struct quiet *quiet, const char *pf, unsigned n
 void host_appear(struct host *host, struct quiet *quiet, struct host_change *changes, unsigned n,
 		 struct host_outcome *outcomes);
 
-/*
- * The VFs of the PFs that changes name go, unless one has a driver or a driver_override: adopt's or
- * somebody else's. outcomes[i] says so where they cannot go.
- */
+/* The VFs of pf go, unless one has a driver or a driver_override: adopt's or somebody else's. */
+int host_end_vfs(const struct host *host, const char *pf);
+
+/* The same for each PF that changes name; outcomes[i] says so where they cannot go. */
 void host_disappear(const struct host *host, struct host_change *changes, unsigned n,
 		    struct host_outcome *outcomes);
 

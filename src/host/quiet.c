@@ -7,12 +7,18 @@
 #include "host/internal.h"
 
 #define DEVICES   "bus/pci/devices"
+#define DRIVERS   "bus/pci/drivers"
 #define AUTOPROBE "bus/pci/drivers_autoprobe"
+#define JOURNAL   "switches" /* its file; RIDs have colons */
 
 /*
- * The state of a section, as JSON: "switches", what they were by path; "devices" that were there
- * before; "vfs", their number by PF. All three are objects, so that a name is found at once.
+ * The state of a section, as JSON: "switches", what they were by path; "vfs", how many are enabled
+ * by PF; "devices" and "drivers" that were there before. All are objects, so that a name is found
+ * at once.
  */
+static const char *const parts[] = { "switches", "vfs", "devices", "drivers" };
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
 static struct json_object *part(const struct quiet *quiet, const char *name)
 {
 	return json_object_object_get(quiet->state, name);
@@ -28,6 +34,11 @@ static int add_name(void *arg, const char *name)
 	return json_object_object_add(arg, name, NULL) ? -ENOMEM : 0;
 }
 
+static int add_names(struct host *host, const char *path, struct json_object *names)
+{
+	return host->kernel->each(host->kernel->ctx, path, add_name, names);
+}
+
 /* One that is off already is nobody's to turn on. */
 static int switch_off(struct host *host, struct quiet *quiet, const char *path)
 {
@@ -37,22 +48,38 @@ static int switch_off(struct host *host, struct quiet *quiet, const char *path)
 	if (ret || !strcmp(was, "0"))
 		return ret;
 	json_object_object_add(part(quiet, "switches"), path, json_object_new_string(was));
-	return host->kernel->write(host->kernel->ctx, path, "0");
+	ret = state_store(host, JOURNAL, quiet->state);
+	return ret ? ret : host->kernel->write(host->kernel->ctx, path, "0");
+}
+
+static void leave(struct quiet *quiet)
+{
+	json_object_put(quiet->state);
+	sigprocmask(SIG_SETMASK, &quiet->signals, NULL);
 }
 
 int quiet_begin(struct host *host, struct quiet *quiet)
 {
-	static const char *const parts[] = { "switches", "vfs", "devices" };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
+	sigset_t waiting;
 	int ret;
 
+	sigemptyset(&waiting);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&waiting, signals[i]);
+	sigprocmask(SIG_BLOCK, &waiting, &quiet->signals);
 	quiet->state = json_object_new_object();
-	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	for (unsigned i = 0; i < N_PARTS; i++)
 		json_object_object_add(quiet->state, parts[i], json_object_new_object());
-	ret = host->kernel->each(host->kernel->ctx, DEVICES, add_name, part(quiet, "devices"));
+	ret = add_names(host, DEVICES, part(quiet, "devices"));
+	if (!ret)
+		ret = add_names(host, DRIVERS, part(quiet, "drivers"));
 	if (!ret)
 		ret = switch_off(host, quiet, AUTOPROBE);
-	if (ret)
-		json_object_put(quiet->state);
+	if (ret) {
+		state_remove(host, JOURNAL);
+		leave(quiet);
+	}
 	return ret;
 }
 
@@ -63,10 +90,12 @@ int quiet_begin(struct host *host, struct quiet *quiet)
 int quiet_vfs(struct host *host, struct quiet *quiet, const char *pf, unsigned number)
 {
 	char path[HOST_PATH_MAX];
+	int ret;
 
 	json_object_object_add(part(quiet, "vfs"), pf, json_object_new_int64(number));
+	ret = state_store(host, JOURNAL, quiet->state);
 	snprintf(path, sizeof(path), DEVICES "/%s/sriov_drivers_autoprobe", pf);
-	return switch_off(host, quiet, path);
+	return ret ? ret : switch_off(host, quiet, path);
 }
 
 static int switches_back(struct host *host, const struct quiet *quiet)
@@ -100,29 +129,115 @@ static bool is_adopted(struct host *host, const char *rid)
 	       !record_current(host, rid, override, &record);
 }
 
+/*
+ * A driver that registers with autoprobe off is given none of what is there. It alone is: what
+ * somebody has unbound from another one stays so.
+ */
+static void offer(struct host *host, const char *rid, struct json_object *drivers)
+{
+	char bound[HOST_NAME_MAX];
+
+	json_object_object_foreach(drivers, driver, nothing)
+	{
+		(void)nothing;
+		function_driver(host, rid, bound);
+		if (bound[0])
+			return;
+		function_bind(host, rid, driver);
+	}
+}
+
 /* What would have been probed, had nobody turned autoprobe off. */
 static void probe_missed(struct host *host, const struct quiet *quiet)
 {
+	struct json_object *devices = json_object_new_object(), *drivers = json_object_new_object();
 	const struct host_kernel *kernel = host->kernel;
-	struct json_object *after = json_object_new_object();
 
-	kernel->each(kernel->ctx, DEVICES, add_name, after);
-	json_object_object_foreach(after, rid, nothing)
+	add_names(host, DEVICES, devices);
+	add_names(host, DRIVERS, drivers);
+	json_object_object_foreach(part(quiet, "drivers"), driver, no_driver)
 	{
+		(void)no_driver;
+		json_object_object_del(drivers, driver);
+	}
+	json_object_object_foreach(devices, rid, nothing)
+	{
+		bool before = has(part(quiet, "devices"), rid);
+
 		(void)nothing;
-		if (!has(part(quiet, "devices"), rid) && !is_new_vf(host, quiet, rid) &&
-		    !is_adopted(host, rid))
+		if ((before && !json_object_object_length(drivers)) ||
+		    is_new_vf(host, quiet, rid) || is_adopted(host, rid))
+			continue;
+		if (before)
+			offer(host, rid, drivers);
+		else
 			kernel->write(kernel->ctx, "bus/pci/drivers_probe", rid);
 	}
-	json_object_put(after);
+	json_object_put(drivers);
+	json_object_put(devices);
 }
 
-int quiet_end(struct host *host, struct quiet *quiet)
+static int settle(struct host *host, const struct quiet *quiet)
 {
 	int ret = switches_back(host, quiet);
 
 	if (has(part(quiet, "switches"), AUTOPROBE))
 		probe_missed(host, quiet);
-	json_object_put(quiet->state);
+	if (!ret)
+		state_remove(host, JOURNAL);
+	return ret;
+}
+
+int quiet_end(struct host *host, struct quiet *quiet)
+{
+	int ret = settle(host, quiet);
+
+	leave(quiet);
+	return ret;
+}
+
+/* VFs that are still those that were enabled there. */
+static int recover_vfs(struct host *host, const struct quiet *quiet, char *text, size_t size)
+{
+	unsigned enabled;
+	int one, ret = 0;
+
+	json_object_object_foreach(part(quiet, "vfs"), pf, number)
+	{
+		if (function_read_number(host, pf, "sriov_numvfs", &enabled) || !enabled ||
+		    enabled != json_object_get_int64(number))
+			continue;
+		one = host_end_vfs(host, pf);
+		if (!one)
+			continue;
+		ret = one;
+		snprintf(text, size,
+			 "the VFs of %s, which an adopt that was killed has enabled, cannot be "
+			 "ended (%s)%s",
+			 pf, strerror(-ret), root_hint(ret));
+	}
+	return ret;
+}
+
+int quiet_recover(struct host *host, char *text, size_t size)
+{
+	struct quiet quiet = { .state = state_load(host, JOURNAL) };
+	int ret = 0;
+
+	for (unsigned i = 0; i < N_PARTS && quiet.state; i++)
+		if (!json_object_is_type(part(&quiet, parts[i]), json_type_object))
+			goto out;
+	if (!quiet.state)
+		return 0;
+	ret = settle(host, &quiet);
+	if (ret)
+		snprintf(text, size,
+			 "an adopt that was killed has left autoprobe off, and it cannot be turned "
+			 "on again (%s)%s",
+			 strerror(-ret), root_hint(ret));
+	else
+		ret = recover_vfs(host, &quiet, text, size);
+out:
+	json_object_put(quiet.state);
 	return ret;
 }

@@ -73,24 +73,15 @@ int host_open(struct host *host, const struct host_kernel *kernel, const char *d
 	boot_id(host->boot);
 	/* Two at once would mistake each other's changes for what was there before. */
 	flock(host->dir, LOCK_EX);
-	return 0;
+	ret = quiet_recover(host, text, size);
+	if (ret)
+		host_close(host);
+	return ret;
 }
 
 void host_close(struct host *host)
 {
 	close(host->dir);
-}
-
-static struct json_object *record_load(const struct host *host, const char *rid)
-{
-	int fd = openat(host->dir, rid, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct json_object *object;
-
-	if (fd < 0)
-		return NULL;
-	object = json_object_from_fd(fd);
-	close(fd);
-	return object;
 }
 
 static bool record_get(struct json_object *object, const char *key, char *value, size_t size)
@@ -103,15 +94,58 @@ static bool record_get(struct json_object *object, const char *key, char *value,
 	return snprintf(value, size, "%s", json_object_get_string(member)) < (int)size;
 }
 
+struct json_object *state_load(const struct host *host, const char *name)
+{
+	int fd = openat(host->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct json_object *state;
+	char boot[HOST_BOOT_MAX];
+
+	if (fd < 0)
+		return NULL;
+	state = json_object_from_fd(fd);
+	close(fd);
+	if (state && record_get(state, "boot", boot, sizeof(boot)) && !strcmp(boot, host->boot))
+		return state;
+	json_object_put(state);
+	return NULL;
+}
+
+static int write_whole(int fd, const char *text)
+{
+	size_t len = strlen(text);
+	ssize_t n = write(fd, text, len);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
+int state_store(const struct host *host, const char *name, struct json_object *state)
+{
+	static const char temporary[] = "new";
+	int fd, ret;
+
+	json_object_object_add(state, "boot", json_object_new_string(host->boot));
+	fd = openat(host->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	ret = fd < 0 ? -errno : write_whole(fd, json_object_to_json_string(state));
+	if (fd >= 0)
+		close(fd);
+	if (!ret && renameat(host->dir, temporary, host->dir, name))
+		ret = -errno;
+	return ret;
+}
+
+int state_remove(const struct host *host, const char *name)
+{
+	return unlinkat(host->dir, name, 0) ? -errno : 0;
+}
+
 int record_read(const struct host *host, const char *rid, struct host_record *record)
 {
-	struct json_object *object = record_load(host, rid);
-	char boot[HOST_BOOT_MAX];
+	struct json_object *object = state_load(host, rid);
 	bool whole;
 
-	whole = object && record_get(object, "boot", boot, sizeof(boot)) &&
-		!strcmp(boot, host->boot) &&
-		record_get(object, "driver", record->driver, sizeof(record->driver)) &&
+	whole = object && record_get(object, "driver", record->driver, sizeof(record->driver)) &&
 		record_get(object, "was_driver", record->was_driver, sizeof(record->was_driver)) &&
 		record_get(object, "was_override", record->was_override,
 			   sizeof(record->was_override)) &&
@@ -128,39 +162,22 @@ int record_current(const struct host *host, const char *rid, const char *overrid
 	return !ret && strcmp(record->driver, override) ? -ESTALE : ret;
 }
 
-static int write_whole(int fd, const char *text)
-{
-	size_t len = strlen(text);
-	ssize_t n = write(fd, text, len);
-
-	if (n < 0)
-		return -errno;
-	return (size_t)n == len ? 0 : -EIO;
-}
-
 int record_write(const struct host *host, const char *rid, const struct host_record *record)
 {
-	static const char temporary[] = "new";
 	struct json_object *object = json_object_new_object();
-	int fd, ret;
+	int ret;
 
-	json_object_object_add(object, "boot", json_object_new_string(host->boot));
 	json_object_object_add(object, "driver", json_object_new_string(record->driver));
 	json_object_object_add(object, "was_driver", json_object_new_string(record->was_driver));
 	json_object_object_add(object, "was_override",
 			       json_object_new_string(record->was_override));
 	json_object_object_add(object, "pf", json_object_new_string(record->pf));
-	fd = openat(host->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	ret = fd < 0 ? -errno : write_whole(fd, json_object_to_json_string(object));
-	if (fd >= 0)
-		close(fd);
-	if (!ret && renameat(host->dir, temporary, host->dir, rid))
-		ret = -errno;
+	ret = state_store(host, rid, object);
 	json_object_put(object);
 	return ret;
 }
 
 int record_remove(const struct host *host, const char *rid)
 {
-	return unlinkat(host->dir, rid, 0) ? -errno : 0;
+	return state_remove(host, rid);
 }

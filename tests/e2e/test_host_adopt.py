@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ridge host adopt and release in a Linux host, with devices that QEMU emulates: igb and nvme."""
 
+import time
+
 import pytest
 
 from linux_host import APPEND, LinuxHost, programs
@@ -137,3 +139,23 @@ def test_open_function_is_not_let_go(host, node):
     assert host.drivers(NVME) == ["vfio-pci"]
     host.sh(f"kill {pid}; wait {pid} 2>/dev/null; true")
     host.release(NVME)
+
+
+def test_killed_adopt_leaves_nothing(host):
+    """Whenever that is: the next command, a release, puts back what there is to put back."""
+    vfs = " ".join(IGB_VFS)
+    start = time.monotonic()
+    host.adopt(*IGB_VFS, "vfio-pci")
+    whole = time.monotonic() - start
+    host.release(*IGB_VFS)
+    killed = 0
+    for part in (3, 5, 6):
+        status = host.sh(f"""
+            ridge host adopt {vfs} vfio-pci >/dev/null 2>&1 &
+            sleep {whole * part / 8:.3f}; kill -KILL $! 2>/dev/null; wait $! 2>/dev/null; echo $?
+            ridge host release {vfs} >/dev/null 2>&1; true""").split()[-1]
+        killed += status == "137"
+        assert host.drivers(*IGB_VFS) == ["absent"] * len(IGB_VFS)
+        assert host.read("/sys/bus/pci/drivers_autoprobe") == "1"
+        assert host.read(f"{DEVICES}/{IGB}/sriov_drivers_autoprobe") == "1"
+    assert killed

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,8 +29,12 @@ struct fixture {
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	/* Shared with processes that a test has killed */
+	struct fixture *f =
+		mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char text[200];
+
+	assert_ptr_not_equal(f, MAP_FAILED);
 
 	snprintf(f->dir, sizeof(f->dir), "/tmp/ridge-host-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
@@ -58,11 +65,12 @@ static int teardown(void **state)
 	for (unsigned i = 0; i < f->m.n; i++)
 		unlinkat(f->host.dir, f->m.function[i].rid, 0);
 	unlinkat(f->host.dir, "new", 0);
+	unlinkat(f->host.dir, "switches", 0);
 	host_close(&f->host);
 	snprintf(path, sizeof(path), "%s/host", f->dir);
 	assert_int_equal(rmdir(path), 0);
 	assert_int_equal(rmdir(f->dir), 0);
-	free(f);
+	munmap(f, sizeof(*f));
 	return 0;
 }
 
@@ -387,6 +395,119 @@ static void test_driver_registers_once_autoprobe_is_on(void **state)
 	assert_string_equal(pf[2].driver, "late");
 }
 
+static void late_with_vfs(struct model *m, const char *path, const char *text)
+{
+	(void)text;
+	if (strstr(path, "sriov_numvfs"))
+		model_register_late(m);
+}
+
+/* A driver that registers with autoprobe off gets what it would have got, and nothing else moves.
+ */
+static void test_driver_registers_while_autoprobe_is_off(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 2, 1, 1);
+	struct model_function *idle = model_add(&f->m, "0000:00:05.0", false);
+	struct model_function *adopted = model_add(&f->m, "0000:00:06.0", false);
+	struct model_function *named = model_add(&f->m, "0000:00:07.0", false);
+
+	assert_int_equal(adopt(f, "pci-stub", "00:06.0"), 0);
+	snprintf(named->override, sizeof(named->override), "vfio-pci");
+	f->m.stored = late_with_vfs;
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.2"), 0);
+	assert_string_equal(idle->driver, "late");
+	assert_string_equal(adopted->driver, "pci-stub");
+	assert_string_equal(named->driver, "");
+	assert_string_equal(pf[1].driver, "");
+	assert_string_equal(pf[2].driver, "vfio-pci");
+	assert_int_equal(pf[2].probes, 0);
+}
+
+static const struct model *signalled;
+static char autoprobe_then[8];
+
+static void note_autoprobe(int number)
+{
+	(void)number;
+	memcpy(autoprobe_then, signalled->autoprobe, sizeof(autoprobe_then));
+}
+
+static void signal_with_vfs(struct model *m, const char *path, const char *text)
+{
+	(void)text;
+	signalled = m;
+	if (strstr(path, "sriov_numvfs"))
+		raise(SIGTERM);
+}
+
+/* Ctrl-C, or a timeout, while the kernel enables VFs: it waits until autoprobe is on again. */
+static void test_signal_while_autoprobe_is_off(void **state)
+{
+	struct sigaction old, action = { .sa_handler = note_autoprobe };
+	struct fixture *f = *state;
+	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 2, 1, 1);
+
+	autoprobe_then[0] = '\0';
+	sigaction(SIGTERM, &action, &old);
+	f->m.stored = signal_with_vfs;
+	assert_int_equal(adopt(f, "vfio-pci", "01:00.1"), 0);
+	sigaction(SIGTERM, &old, NULL);
+	assert_string_equal(autoprobe_then, "1");
+	assert_string_equal(pf[1].driver, "vfio-pci");
+}
+
+/*
+ * adopt is killed before each of its stores in turn: whatever comes next turns autoprobe on again,
+ * has probed what was missed, and with release nothing is left of it. False if it got through.
+ */
+static bool killed_before(struct fixture *f, unsigned store)
+{
+	struct model_function *pf, *other;
+	char text[200] = "";
+	int status;
+	pid_t pid;
+
+	model_init(&f->m);
+	pf = model_add_pf(&f->m, "0000:01:00.0", 4, 1, 1);
+	other = model_add(&f->m, "0000:00:05.0", true);
+	model_add(&f->m, "0000:00:06.0", false);
+	f->m.stored = late_with_vfs;
+	f->m.kill_at = store;
+	pid = fork();
+	if (!pid)
+		_exit(adopt(f, "vfio-pci", "01:00.1", "01:00.3") ? 1 : 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status))
+		assert_int_equal(WEXITSTATUS(status), 0);
+	f->m.kill_at = 0;
+
+	host_close(&f->host);
+	assert_int_equal(host_open(&f->host, &f->m.kernel, f->dir, text, sizeof(text)), 0);
+	assert_string_equal(f->m.autoprobe, "1");
+	assert_string_equal(f->m.sriov_autoprobe, "1");
+	if (f->m.late) {
+		assert_string_equal(other->driver, "normal");
+		assert_string_equal(model_find(&f->m, "0000:00:06.0")->driver, "late");
+	}
+	assert_int_equal(pf[1].probes + pf[2].probes + pf[3].probes, 0);
+	release(f, "01:00.1", "01:00.3");
+	assert_int_equal(pf->numvfs, 0);
+	assert_int_equal(records(f), 0);
+	return WIFSIGNALED(status);
+}
+
+static void test_killed(void **state)
+{
+	struct fixture *f = *state;
+	unsigned store = 1;
+
+	while (killed_before(f, store))
+		store++;
+	/* Two switches off and on, the VFs, another device, a driver, two functions */
+	assert_true(store > 9);
+}
+
 static void test_rid_given_twice(void **state)
 {
 	struct fixture *f = *state;
@@ -640,6 +761,9 @@ int main(void)
 		T(test_rescan_of_several),
 		T(test_vfs_are_enabled_and_end_with_the_last),
 		T(test_driver_registers_once_autoprobe_is_on),
+		T(test_driver_registers_while_autoprobe_is_off),
+		T(test_signal_while_autoprobe_is_off),
+		T(test_killed),
 		T(test_rid_given_twice),
 		T(test_vfs_of_others_stay),
 		T(test_refused_vfs_go_again),

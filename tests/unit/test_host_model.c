@@ -2,9 +2,11 @@
 #include "test_host_model.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEVICES "bus/pci/devices/"
 
@@ -264,7 +266,8 @@ static int model_write(void *ctx, const char *path, const char *text)
 	struct model *m = ctx;
 	int ret;
 
-	m->stores++;
+	if (++m->stores == m->kill_at)
+		kill(getpid(), SIGKILL);
 	ret = m->write_error ? m->write_error : store(m, path, text);
 	if (!ret && m->stored)
 		m->stored(m, path, text);
@@ -300,6 +303,12 @@ static int model_each(void *ctx, const char *path, int (*fn)(void *arg, const ch
 		for (unsigned i = 0; !ret && i < m->n; i++)
 			if (m->function[i].present)
 				ret = fn(arg, m->function[i].rid);
+		return ret;
+	}
+	if (!strcmp(path, "bus/pci/drivers")) {
+		for (unsigned i = 0; !ret && i < N_DRIVERS; i++)
+			if (has_driver(m, drivers[i]))
+				ret = fn(arg, drivers[i]);
 		return ret;
 	}
 	if (sscanf(path, "bus/pci/drivers/%63s", driver) == 1)

@@ -35,6 +35,7 @@ struct model {
 	bool vfs_stay;         /* the PF's driver does not let go of its VFs */
 	pid_t user;
 	unsigned stores;
+	unsigned kill_at; /* this store does not come to pass: the process is killed */
 	/* Called after each store that succeeds. */
 	void (*stored)(struct model *m, const char *path, const char *text);
 	struct host_kernel kernel;
