@@ -13,7 +13,8 @@
 #include "control/buffer.h"
 
 #define READ_SIZE       65536
-#define STEP_SIZE       4096 /* bytes of a message that are taken in in one step */
+#define STEP_SIZE       4096 /* bytes that are received in one step ... */
+#define PIECE_SIZE      64   /* ... and taken in before the time is looked at */
 #define ACCEPT_RETRY_MS 100
 #define GROUPS_MAX      1024
 
@@ -139,11 +140,19 @@ static void client_bound(struct client *c)
 
 static void client_step(struct client *c)
 {
-	size_t len = buffer_len(&c->in) < STEP_SIZE ? buffer_len(&c->in) : STEP_SIZE;
+	struct loop_turn turn;
+	size_t len, used;
 
-	if (c->refused || (!len && !jsonrpc_pending(&c->rpc)))
+	if (c->refused || (!buffer_len(&c->in) && !jsonrpc_pending(&c->rpc)))
 		return;
-	buffer_take(&c->in, jsonrpc_step(&c->rpc, buffer_data(&c->in), len));
+	/* As much of one message as there is time for: some bytes are many values. */
+	loop_turn_begin(&turn);
+	do {
+		len = buffer_len(&c->in) < PIECE_SIZE ? buffer_len(&c->in) : PIECE_SIZE;
+		used = jsonrpc_step(&c->rpc, buffer_data(&c->in), len);
+		buffer_take(&c->in, used);
+	} while (used == PIECE_SIZE && buffer_len(&c->in) && jsonrpc_partial(&c->rpc) &&
+		 !loop_turn_over(&turn, 4));
 	client_bound(c);
 }
 
