@@ -75,6 +75,7 @@ struct control {
 	struct list pfs;        /* struct pf */
 	struct names functions; /* of all PFs */
 	struct list batches;    /* struct create_batch, under way */
+	size_t nbatched;        /* entries of these */
 	unsigned adopting; /* PF processes found at the start that did not give all answers yet */
 	void (*adopted)(struct control *ctl); /* adopting went to 0 */
 	const char *pf_argument; /* one more for PF processes that are started; NULL: none */

@@ -2,10 +2,10 @@
 /*
  * function.create_batch: many functions, all of them or none.
  *
- * All entries are looked at before anything is done. Then requests go out without waiting for
- * answers, a chunk per iteration of the loop, so that other clients are served in between. The
- * first failure stops that; what was made is destroyed as its answers come in, and the call fails
- * when nothing of it is left.
+ * All entries are looked at before anything is done, some at a time. Then requests go out without
+ * waiting for answers, a chunk per iteration of the loop, so that other clients are served in
+ * between. The first failure stops that; what was made is destroyed as its answers come in, and the
+ * call fails when nothing of it is left.
  *
  * The PF processes know the functions of a batch by its number until they are told that it is
  * finished (IPC_BATCH_COMMIT). If ridged dies before, the next one destroys them. A batch on
@@ -28,7 +28,9 @@
 
 #define BATCH_CHUNK 32
 #define BATCH_WHAT  "create batch"
-#define BATCH_TYPES 3 /* each may need a PF of its own, made for it */
+#define BATCH_TYPES 3     /* each may need a PF of its own, made for it */
+#define LOOK_UNITS  8     /* of loop_turn_over(): an entry takes 2 or 3 us */
+#define BATCHES_ALL 65536 /* entries of all batches under way: some of the longest messages' */
 
 enum creation_phase {
 	CREATION_ASKED,
@@ -53,7 +55,12 @@ struct create_batch {
 	struct jsonrpc_call *call;
 	uint64_t id;
 	struct loop_work work;
-	size_t n, next; /* the entries from next on are not begun */
+	bool running;              /* all entries were looked at, and it is not being freed */
+	struct json_object *array; /* of the call: gone with it */
+	struct names seen;
+	size_t n;
+	size_t looked;  /* the entries from it on were not looked at yet ... */
+	size_t next;    /* ... and those from it on are not begun */
 	size_t waiting; /* answers that the caller has to wait for */
 	size_t refs;    /* requests that may still be answered */
 	bool failed, committing, answered;
@@ -71,18 +78,47 @@ static void batch_work(struct loop_work *work);
 
 static void batch_kick(struct create_batch *b)
 {
-	loop_work_queue(b->ctl->loop, &b->work, batch_work);
+	if (b->running)
+		loop_work_queue(b->ctl->loop, &b->work, batch_work);
+}
+
+static void entry_free(struct create_batch *b)
+{
+	struct creation *c = &b->entries[--b->n];
+
+	params_free(&c->params);
+	json_object_put(c->result);
+	b->ctl->nbatched--;
+}
+
+static void batch_delete(struct create_batch *b)
+{
+	while (b->n)
+		entry_free(b);
+	names_free(&b->seen);
+	loop_work_cancel(&b->work);
+	list_del(&b->node);
+	free(b);
+}
+
+static void batch_free_some(struct loop_work *work)
+{
+	struct create_batch *b = container_of(work, struct create_batch, work);
+	struct loop_turn turn;
+
+	loop_turn_begin(&turn);
+	while (b->n && !loop_turn_over(&turn, 1))
+		entry_free(b);
+	if (b->n)
+		loop_work_again(b->ctl->loop, &b->work, batch_free_some);
+	else
+		batch_delete(b);
 }
 
 static void batch_free(struct create_batch *b)
 {
-	loop_work_cancel(&b->work);
-	list_del(&b->node);
-	for (size_t i = 0; i < b->n; i++) {
-		params_free(&b->entries[i].params);
-		json_object_put(b->entries[i].result);
-	}
-	free(b);
+	b->running = false;
+	batch_free_some(&b->work);
 }
 
 /* The first failure is the one that is told. */
@@ -386,11 +422,21 @@ static void batch_fail(struct create_batch *b)
 	jsonrpc_fail_data(b->call, &b->why, data);
 }
 
-static void batch_undo(struct create_batch *b)
+/* True if there is more of it to do. */
+static bool batch_undo(struct create_batch *b)
 {
-	for (size_t i = 0; i < b->next; i++)
-		if (b->entries[i].phase == CREATION_MADE)
-			entry_undo(&b->entries[i]);
+	unsigned n = 0;
+
+	for (size_t i = 0; i < b->next; i++) {
+		if (b->entries[i].phase != CREATION_MADE)
+			continue;
+		if (n++ == BATCH_CHUNK) {
+			batch_kick(b);
+			return true;
+		}
+		entry_undo(&b->entries[i]);
+	}
+	return false;
 }
 
 static void batch_go_on(struct create_batch *b)
@@ -414,16 +460,16 @@ static void batch_work(struct loop_work *work)
 
 	if (!b->failed && b->next < b->n)
 		batch_go_on(b);
-	if (b->failed)
-		batch_undo(b);
+	if (b->failed && batch_undo(b))
+		return;
 	if (b->waiting || (!b->failed && b->next < b->n))
 		return;
 	if (!b->failed && !b->committing)
 		batch_commit(b);
 	if (!b->answered && !b->waiting) {
 		/* It may have failed just now, with all of it to be undone. */
-		if (b->failed && !b->committing)
-			batch_undo(b);
+		if (b->failed && !b->committing && batch_undo(b))
+			return;
 		if (b->waiting || (b->failed && made_pfs_left(b)))
 			return;
 		b->answered = true;
@@ -451,14 +497,13 @@ void create_batches_end(struct control *ctl)
 
 		if (!b->answered)
 			jsonrpc_reply(b->call, NULL);
-		batch_free(b);
+		batch_delete(b);
 	}
 }
 
 /* Reading */
 
-static int entry_parse(struct create_batch *b, size_t i, struct names *seen,
-		       struct json_object *json, struct error *e)
+static int entry_parse(struct create_batch *b, size_t i, struct json_object *json, struct error *e)
 {
 	struct creation *c = &b->entries[i], *other;
 	struct json_object *name;
@@ -476,12 +521,12 @@ static int entry_parse(struct create_batch *b, size_t i, struct names *seen,
 	err = json ? params_parse(&c->params, &params_function, json, e)
 		   : error_params(e, "give an object as function.create takes it");
 	if (!err) {
-		node = names_find(seen, c->name);
+		node = names_find(&b->seen, c->name);
 		other = node ? container_of(node, struct creation, by_name) : NULL;
 		if (other)
 			err = error_params(e, "entry %zu has this name, too; give each its own",
 					   (size_t)(other - b->entries));
-		else if (names_add(seen, &c->by_name, c->name))
+		else if (names_add(&b->seen, &c->by_name, c->name))
 			err = error_set(e, ENOMEM, "out of memory");
 	}
 	if (err) {
@@ -491,20 +536,6 @@ static int entry_parse(struct create_batch *b, size_t i, struct names *seen,
 			snprintf(where, sizeof(where), "entry %zu", i);
 		error_prefix(e, where);
 	}
-	return err;
-}
-
-static int batch_parse(struct create_batch *b, struct json_object *array, size_t *at,
-		       struct error *e)
-{
-	struct names seen = { 0 };
-	int err = 0;
-
-	for (size_t i = 0; i < b->n && !err; i++) {
-		*at = i;
-		err = entry_parse(b, i, &seen, json_object_array_get_idx(array, i), e);
-	}
-	names_free(&seen);
 	return err;
 }
 
@@ -519,42 +550,88 @@ static int array_of(struct json_object *params, struct json_object **array, stru
 	return 0;
 }
 
-void functions_create_batch(struct control *ctl, struct jsonrpc_call *call,
-			    struct json_object *params)
+/* What is wrong with it before anything was done. data: where, or NULL. */
+static void batch_refuse(struct jsonrpc_call *call, struct error *e, struct json_object *data)
 {
-	struct json_object *array, *data = NULL;
-	struct create_batch *b = NULL;
-	struct error e;
-	size_t n, at = 0;
-	int err = array_of(params, &array, &e);
+	error_prefix(e, BATCH_WHAT);
+	log_debug("%s (%s)", e->text, call->who);
+	jsonrpc_fail_data(call, e, data);
+}
 
+/* All entries were looked at, or one is wrong. */
+static void batch_looked(struct create_batch *b, int err, struct error *e)
+{
+	struct json_object *data;
+
+	if (!err && getrandom(&b->id, sizeof(b->id), 0) != sizeof(b->id))
+		err = error_set(e, EIO, "no random number");
+	b->id |= 1; /* 0 is no batch */
+	names_free(&b->seen);
 	if (!err) {
-		n = json_object_array_length(array);
-		b = calloc(1, sizeof(*b) + n * sizeof(b->entries[0]));
-		err = b ? 0 : error_set(&e, ENOMEM, "out of memory");
-	}
-	if (b) {
-		b->ctl = ctl;
-		b->call = call;
-		b->n = n;
-		b->deadline_ms = IPC_DEADLINE_MS + (unsigned)n * CREATE_EACH_MS;
-		list_add_tail(&ctl->batches, &b->node);
-		err = batch_parse(b, array, &at, &e);
-		if (!err && getrandom(&b->id, sizeof(b->id), 0) != sizeof(b->id))
-			err = error_set(&e, EIO, "no random number");
-		b->id |= 1; /* 0 is no batch */
-		if (err) {
-			data = json_object_new_object();
-			json_object_object_add(data, "index", json_object_new_int64((int64_t)at));
-		}
-	}
-	if (!err) {
+		jsonrpc_more(b->call, NULL);
+		b->running = true;
 		batch_kick(b);
 		return;
 	}
-	if (b)
+	data = json_object_new_object();
+	json_object_object_add(data, "index", json_object_new_int64((int64_t)b->looked));
+	batch_refuse(b->call, e, data);
+	b->answered = true;
+	batch_free(b);
+}
+
+/* Looks at as many entries as there is time for. */
+static void batch_look(struct jsonrpc_call *call)
+{
+	struct create_batch *b = call->state;
+	struct loop_turn turn;
+	struct error e;
+	int err = 0;
+
+	if (!call->rpc) {
+		/* The caller is gone, and nothing was done. */
+		jsonrpc_reply(call, NULL);
+		b->answered = true;
 		batch_free(b);
-	error_prefix(&e, BATCH_WHAT);
-	log_debug("%s (%s)", e.text, call->who);
-	jsonrpc_fail_data(call, &e, data);
+		return;
+	}
+	loop_turn_begin(&turn);
+	for (; !err && b->looked < b->n; b->looked += !err) {
+		if (loop_turn_over(&turn, LOOK_UNITS))
+			return;
+		err = entry_parse(b, b->looked, json_object_array_get_idx(b->array, b->looked), &e);
+	}
+	batch_looked(b, err, &e);
+}
+
+void functions_create_batch(struct control *ctl, struct jsonrpc_call *call,
+			    struct json_object *params)
+{
+	struct json_object *array;
+	struct create_batch *b;
+	struct error e;
+	size_t n;
+
+	if (array_of(params, &array, &e)) {
+		batch_refuse(call, &e, NULL);
+		return;
+	}
+	n = json_object_array_length(array);
+	b = ctl->nbatched + n > BATCHES_ALL ? NULL
+					    : calloc(1, sizeof(*b) + n * sizeof(b->entries[0]));
+	if (!b) {
+		error_set(&e, EAGAIN, "too many functions are being made; try again later");
+		batch_refuse(call, &e, NULL);
+		return;
+	}
+	ctl->nbatched += n;
+	b->ctl = ctl;
+	b->call = call;
+	b->array = array;
+	b->n = n;
+	b->deadline_ms = IPC_DEADLINE_MS + (unsigned)n * CREATE_EACH_MS;
+	list_add_tail(&ctl->batches, &b->node);
+	call->state = b;
+	jsonrpc_more(call, batch_look);
+	batch_look(call);
 }

@@ -9,6 +9,9 @@
 #include "base/log.h"
 #include "control/operation.h"
 
+#define DESTROY_RIGHT \
+	"give name (a string) or names (an array of strings), and force (true or false)"
+
 struct destroy {
 	struct jsonrpc_call *call;
 	unsigned pending;
@@ -155,8 +158,12 @@ static int destroy_mark(struct control *ctl, struct json_object *names, struct e
 	size_t n = json_object_array_length(names);
 
 	for (size_t i = 0; i < n; i++) {
-		struct function *fn = destroy_find(ctl, name_at(names, i), e);
+		struct function *fn = NULL;
 
+		if (json_object_is_type(json_object_array_get_idx(names, i), json_type_string))
+			fn = destroy_find(ctl, name_at(names, i), e);
+		else
+			error_params(e, "destroy: names: " DESTROY_RIGHT);
 		if (fn) {
 			fn->phase = FUNCTION_DESTROYING;
 			continue;
@@ -165,38 +172,6 @@ static int destroy_mark(struct control *ctl, struct json_object *names, struct e
 			registry_function(ctl, name_at(names, --i))->phase = FUNCTION_READY;
 		return -e->err;
 	}
-	return 0;
-}
-
-/* Reads {name | names, force}. names: a new array of strings. */
-static int destroy_params(struct json_object *params, struct json_object *names, bool *force,
-			  struct error *e)
-{
-	static const char *const right = "give name (a string) or names (an array of strings), and "
-					 "force (true or false)";
-
-	if (!json_object_is_type(params, json_type_object))
-		return error_params(e, "params: %s", right);
-	json_object_object_foreach(params, key, value)
-	{
-		if (!strcmp(key, "force") && json_object_is_type(value, json_type_boolean)) {
-			*force = json_object_get_boolean(value);
-		} else if (!strcmp(key, "name")) {
-			json_object_array_add(names, json_object_get(value));
-		} else if (!strcmp(key, "names") && json_object_is_type(value, json_type_array)) {
-			for (size_t n = 0; n < json_object_array_length(value); n++)
-				json_object_array_add(
-					names,
-					json_object_get(json_object_array_get_idx(value, n)));
-		} else {
-			return error_params(e, "%s: %s", key, right);
-		}
-	}
-	for (size_t i = 0; i < json_object_array_length(names); i++)
-		if (!json_object_is_type(json_object_array_get_idx(names, i), json_type_string))
-			return error_params(e, "names: %s", right);
-	if (!json_object_array_length(names))
-		return error_params(e, "no name: %s", right);
 	return 0;
 }
 
@@ -225,15 +200,20 @@ static int destroy_start(struct control *ctl, struct jsonrpc_call *call, struct 
 
 void functions_destroy(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
 {
-	struct json_object *names = json_object_new_array();
+	struct json_object *names;
 	bool force = false;
 	struct error e;
-	int err = destroy_params(params, names, &force, &e);
+	int err = params_names(params, DESTROY_RIGHT, &force, &names, &e);
 
-	if (err)
-		error_prefix(&e, "destroy");
-	else
-		err = destroy_start(ctl, call, names, force, &e);
+	if (!err && !json_object_array_length(names)) {
+		json_object_put(names);
+		err = error_params(&e, "no name: " DESTROY_RIGHT);
+	}
+	if (err) {
+		methods_fail(call, "destroy", &e);
+		return;
+	}
+	err = destroy_start(ctl, call, names, force, &e);
 	json_object_put(names);
 	if (err)
 		jsonrpc_fail(call, &e);

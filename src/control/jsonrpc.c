@@ -39,16 +39,43 @@ int jsonrpc_init(struct jsonrpc *rpc, const struct jsonrpc_ops *ops, void *conte
 	return rpc->tok ? 0 : -ENOMEM;
 }
 
+/* From here on the call is answered into the void. */
+static void call_detach(struct jsonrpc_call *call)
+{
+	call->rpc->ncalls--;
+	call->rpc = NULL;
+	if (call->batch)
+		call->batch->rpc = NULL;
+	list_del(&call->node);
+}
+
+void jsonrpc_more(struct jsonrpc_call *call, void (*more)(struct jsonrpc_call *call))
+{
+	call->more = more;
+	call->rpc->looking = more ? call : NULL;
+	call->rpc->looking_memory = 0;
+}
+
+/* The stream ends in the middle of a long request. */
+static void looking_end(struct jsonrpc *rpc)
+{
+	struct jsonrpc_call *call = rpc->looking;
+
+	if (!call)
+		return;
+	rpc->looking = NULL;
+	rpc->looking_memory = 0;
+	call_detach(call);
+	call->more(call);
+}
+
 void jsonrpc_close(struct jsonrpc *rpc)
 {
 	struct jsonrpc_call *call, *tmp;
 
-	list_for_each_safe (call, tmp, &rpc->calls, node) {
-		call->rpc = NULL;
-		if (call->batch)
-			call->batch->rpc = NULL;
-		list_del(&call->node);
-	}
+	looking_end(rpc);
+	list_for_each_safe (call, tmp, &rpc->calls, node)
+		call_detach(call);
 	if (rpc->batch) {
 		rpc->batch->rpc = NULL;
 		batch_end(rpc);
@@ -153,6 +180,8 @@ static void answer_call(struct jsonrpc_call *call, const char *key, struct json_
 		json_object_put(value);
 	}
 	if (rpc) {
+		if (rpc->looking == call)
+			jsonrpc_more(call, NULL);
 		rpc->ncalls--;
 		list_del(&call->node);
 	}
@@ -377,6 +406,7 @@ void jsonrpc_give_up(struct jsonrpc *rpc, const struct error *e)
 {
 	jsonrpc_refuse(rpc, e);
 	message_end(rpc);
+	looking_end(rpc);
 	rpc->ended = true;
 	if (rpc->batch)
 		batch_end(rpc);
@@ -459,13 +489,15 @@ static size_t feed_message(struct jsonrpc *rpc, const char *data, size_t len)
 		batch_take(rpc, message, memory);
 	else
 		request_take(rpc, NULL, message);
+	if (rpc->looking)
+		rpc->looking_memory = memory;
 	json_object_put(message);
 	return used;
 }
 
 bool jsonrpc_pending(const struct jsonrpc *rpc)
 {
-	return rpc->batch != NULL;
+	return rpc->batch || rpc->looking;
 }
 
 bool jsonrpc_partial(const struct jsonrpc *rpc)
@@ -475,7 +507,7 @@ bool jsonrpc_partial(const struct jsonrpc *rpc)
 
 size_t jsonrpc_memory(const struct jsonrpc *rpc)
 {
-	return message_memory(rpc) + rpc->batch_memory;
+	return message_memory(rpc) + rpc->batch_memory + rpc->looking_memory;
 }
 
 static bool waits(struct jsonrpc *rpc)
@@ -489,6 +521,10 @@ size_t jsonrpc_step(struct jsonrpc *rpc, const char *data, size_t len)
 
 	if (waits(rpc))
 		return 0;
+	if (rpc->looking) {
+		rpc->looking->more(rpc->looking);
+		return 0;
+	}
 	if (rpc->batch) {
 		batch_step(rpc);
 		return 0;
@@ -503,7 +539,7 @@ size_t jsonrpc_feed(struct jsonrpc *rpc, const char *data, size_t len)
 {
 	size_t used = 0;
 
-	while ((used < len || rpc->batch) && !waits(rpc))
+	while ((used < len || jsonrpc_pending(rpc)) && !waits(rpc))
 		used += jsonrpc_step(rpc, data + used, len - used);
 	return used;
 }

@@ -43,8 +43,11 @@ struct jsonrpc_call {
 	struct json_object *request;
 	struct json_object *id; /* in request; NULL is the legal id null */
 	bool notification;      /* no answer is sent */
-	void *context;          /* as the stream's */
-	char who[48];           /* as the stream's, for the log */
+	/* See jsonrpc_more(). */
+	void (*more)(struct jsonrpc_call *call);
+	void *state;
+	void *context; /* as the stream's */
+	char who[48];  /* as the stream's, for the log */
 };
 
 struct jsonrpc_ops {
@@ -74,7 +77,9 @@ struct jsonrpc {
 	struct jsonrpc_batch *batch; /* whose requests are not all taken yet; NULL: none */
 	struct json_object *batch_array;
 	size_t batch_next;
-	size_t ncalls; /* under way */
+	struct jsonrpc_call *looking; /* see jsonrpc_more(); NULL: none */
+	size_t looking_memory;        /* that its request takes, unless it is of a batch */
+	size_t ncalls;                /* under way */
 	struct list calls;
 };
 
@@ -91,15 +96,23 @@ void jsonrpc_close(struct jsonrpc *rpc);
 size_t jsonrpc_feed(struct jsonrpc *rpc, const char *data, size_t len);
 
 /*
- * The same in pieces, for who shares time between streams: at most one message, or one request of a
- * batch. jsonrpc_pending(): a batch has more of them, and needs no bytes.
+ * The same in pieces, for who shares time between streams: at most one message, one request of a
+ * batch, or a part of a long request. jsonrpc_pending(): there is more of that, without more bytes.
  */
 size_t jsonrpc_step(struct jsonrpc *rpc, const char *data, size_t len);
 bool jsonrpc_pending(const struct jsonrpc *rpc);
 /* The stream is in the middle of a message. */
 bool jsonrpc_partial(const struct jsonrpc *rpc);
 
-/* Bytes that a message takes at most that is not complete, or a batch that is not all taken. */
+/*
+ * For a request that is long to look at: nothing else of the stream is taken in until all of it has
+ * been. jsonrpc_step() calls more() for a part at a time; it ends by jsonrpc_more(call, NULL) or by
+ * an answer. If the stream ends before, more() is called with call->rpc NULL, and has to answer:
+ * what was not looked at entirely is not done.
+ */
+void jsonrpc_more(struct jsonrpc_call *call, void (*more)(struct jsonrpc_call *call));
+
+/* Bytes that a message takes at most that is not complete, or not all taken. */
 size_t jsonrpc_memory(const struct jsonrpc *rpc);
 /* Frees that, and ends the stream with an error. */
 void jsonrpc_give_up(struct jsonrpc *rpc, const struct error *e);

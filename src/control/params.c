@@ -360,6 +360,46 @@ int params_strings(struct json_object *object, const char *const *names, const c
 	return 0;
 }
 
+static int names_take(struct json_object *object, const char *right, bool *force,
+		      struct json_object **names, struct error *e)
+{
+	json_object_object_foreach(object, key, value)
+	{
+		bool one = !strcmp(key, "name");
+
+		if (force && !strcmp(key, "force") &&
+		    json_object_is_type(value, json_type_boolean)) {
+			*force = json_object_get_boolean(value);
+		} else if (*names || (!one && strcmp(key, "names") != 0) ||
+			   (!one && !json_object_is_type(value, json_type_array))) {
+			return error_params(e, "%s: %s", key, right);
+		} else if (one) {
+			*names = json_object_new_array();
+			json_object_array_add(*names, json_object_get(value));
+		} else {
+			*names = json_object_get(value);
+		}
+	}
+	return 0;
+}
+
+int params_names(struct json_object *object, const char *right, bool *force,
+		 struct json_object **names, struct error *e)
+{
+	int err = 0;
+
+	*names = NULL;
+	if (json_object_is_type(object, json_type_object))
+		err = names_take(object, right, force, names, e);
+	else if (object && json_object_array_length(object))
+		err = error_params(e, "params: %s", right);
+	if (err)
+		json_object_put(*names);
+	else if (!*names)
+		*names = json_object_new_array();
+	return err;
+}
+
 int params_copy(struct params *to, const struct params *from)
 {
 	*to = (struct params){ .set = from->set, .given = from->given };

@@ -100,6 +100,15 @@ int params_parse_text(struct params *p, const struct param_set *set, const char 
 int params_strings(struct json_object *object, const char *const *names, const char **const *values,
 		   struct error *e);
 
+/*
+ * Reads the member name or names, one of the two, of an object with no others, but for force (a
+ * boolean) if force is not NULL. *names is an array, to be put, of the one or of all; it is empty
+ * without such a member. They may be many, so who goes through them looks whether they are strings.
+ * right: what to give, for errors. Returns 0 or -EINVAL with e set.
+ */
+int params_names(struct json_object *object, const char *right, bool *force,
+		 struct json_object **names, struct error *e);
+
 int params_copy(struct params *to, const struct params *from); /* 0 or -ENOMEM */
 void params_free(struct params *p);
 

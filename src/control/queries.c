@@ -261,37 +261,27 @@ void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json
 	query_put(q);
 }
 
-/* Reads {name? | names?} into names, a new array of strings. */
-static int stats_names(struct control *ctl, struct json_object *params, struct json_object *names,
-		       struct error *e)
+#define STATS_RIGHT "give name (a string) or names (an array of strings)"
+
+/* Makes keys of the names of functions. Returns 0 or a negative errno with e set. */
+static int stats_keys(struct control *ctl, struct json_object *names, struct json_object *keys,
+		      struct error *e)
 {
-	static const char *const right = "give name (a string) or names (an array of strings)";
+	size_t n = json_object_array_length(names);
 	char others[256];
 
-	if (params && !json_object_is_type(params, json_type_object) &&
-	    json_object_array_length(params))
-		return error_params(e, "params: %s", right);
-	if (!json_object_is_type(params, json_type_object))
-		return 0;
-	json_object_object_foreach(params, key, value)
-	{
-		if (!strcmp(key, "name"))
-			json_object_array_add(names, json_object_get(value));
-		else if (strcmp(key, "names") != 0 || !json_object_is_type(value, json_type_array))
-			return error_params(e, "%s: %s", key, right);
-		else
-			for (size_t i = 0; i < json_object_array_length(value); i++)
-				json_object_array_add(
-					names,
-					json_object_get(json_object_array_get_idx(value, i)));
-	}
-	for (size_t i = 0; i < json_object_array_length(names); i++) {
+	if (n > ctl->functions.n && n > 1)
+		return error_params(e, "names: there are %zu functions; give each once",
+				    ctl->functions.n);
+	for (size_t i = 0; i < n; i++) {
 		struct json_object *name = json_object_array_get_idx(names, i);
 
 		if (!json_object_is_type(name, json_type_string))
-			return error_params(e, "names: %s", right);
-		if (registry_function(ctl, json_object_get_string(name)))
+			return error_params(e, "names: " STATS_RIGHT);
+		if (registry_function(ctl, json_object_get_string(name))) {
+			json_object_object_add(keys, json_object_get_string(name), NULL);
 			continue;
+		}
 		registry_function_names(ctl, others, sizeof(others));
 		return error_set(e, ENOENT, "%.64s: there is no such function; %s",
 				 json_object_get_string(name), others);
@@ -302,27 +292,28 @@ static int stats_names(struct control *ctl, struct json_object *params, struct j
 void queries_function_stats(struct control *ctl, struct jsonrpc_call *call,
 			    struct json_object *params)
 {
-	struct json_object *names = json_object_new_array();
+	struct json_object *names = NULL, *keys = json_object_new_object();
 	struct ipc_function_list list = { 0 };
 	struct query *q = NULL;
 	struct error e;
 	struct pf *pf;
+	int err;
 
-	if (stats_names(ctl, params, names, &e))
+	err = params_names(params, STATS_RIGHT, NULL, &names, &e);
+	if (!err) {
+		err = stats_keys(ctl, names, keys, &e);
+		json_object_put(names);
+	}
+	if (err)
 		methods_fail(call, "stats", &e);
 	else
 		q = query_new(ctl, call);
 	if (!q) {
-		json_object_put(names);
+		json_object_put(keys);
 		return;
 	}
 	q->stats = true;
-	q->names = json_object_new_object();
-	for (size_t i = 0; i < json_object_array_length(names); i++)
-		json_object_object_add(q->names,
-				       json_object_get_string(json_object_array_get_idx(names, i)),
-				       NULL);
-	json_object_put(names);
+	q->names = keys;
 	list_for_each (pf, &ctl->pfs, node) {
 		if (!stats_want_pf(q, pf))
 			continue;

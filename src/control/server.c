@@ -14,7 +14,8 @@
 
 #define READ_SIZE       65536
 #define STEP_SIZE       4096 /* bytes that are received in one step ... */
-#define PIECE_SIZE      64   /* ... and taken in before the time is looked at */
+#define PIECE_SIZE      64   /* ... and taken in before the time is looked at: ... */
+#define PIECE_UNITS     16   /* ... for loop_turn_over(), if they are all brackets */
 #define ACCEPT_RETRY_MS 100
 #define GROUPS_MAX      1024
 
@@ -152,7 +153,7 @@ static void client_step(struct client *c)
 		used = jsonrpc_step(&c->rpc, buffer_data(&c->in), len);
 		buffer_take(&c->in, used);
 	} while (used == PIECE_SIZE && buffer_len(&c->in) && jsonrpc_partial(&c->rpc) &&
-		 !loop_turn_over(&turn, 4));
+		 !loop_turn_over(&turn, PIECE_UNITS));
 	client_bound(c);
 }
 

@@ -13,7 +13,10 @@
 #include "control/buffer.h"
 #include "control/jsonrpc.h"
 
-/* Methods: "echo" answers its params, "fail" fails, "wait" is answered when the test says so. */
+/*
+ * Methods: "echo" answers its params, "fail" fails, "wait" is answered when the test says so,
+ * "long" is long to look at.
+ */
 struct fixture {
 	struct jsonrpc rpc;
 	struct buffer out;
@@ -21,9 +24,23 @@ struct fixture {
 	unsigned nwaiting;
 	unsigned ncalls;
 	unsigned progress;
+	struct jsonrpc_call *looking;
+	unsigned looked;
 	bool full;
 	char last_method[64];
 };
+
+/* A request that is looked at in three parts. */
+static void on_more(struct jsonrpc_call *call)
+{
+	struct fixture *f = call->context;
+
+	assert_ptr_equal(call, f->looking);
+	if (!call->rpc || ++f->looked == 3) {
+		f->looking = NULL;
+		jsonrpc_reply(call, NULL);
+	}
+}
 
 static void on_call(struct jsonrpc_call *call, const char *method, struct json_object *params)
 {
@@ -32,7 +49,10 @@ static void on_call(struct jsonrpc_call *call, const char *method, struct json_o
 
 	f->ncalls++;
 	snprintf(f->last_method, sizeof(f->last_method), "%s", method);
-	if (!strcmp(method, "wait")) {
+	if (!strcmp(method, "long")) {
+		f->looking = call;
+		jsonrpc_more(call, on_more);
+	} else if (!strcmp(method, "wait")) {
 		f->waiting[f->nwaiting++] = call;
 	} else if (!strcmp(method, "fail")) {
 		error_set(&e, 17, "it failed");
@@ -439,6 +459,43 @@ static void memory_while_not_taken(void **state)
 	assert_int_equal(jsonrpc_memory(&f->rpc), 0);
 }
 
+static void long_request(void **state)
+{
+	static const char text[] = "{\"jsonrpc\":\"2.0\",\"method\":\"long\",\"id\":1}";
+	static const char next[] = "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"id\":2}";
+	struct fixture *f = *state;
+
+	assert_int_equal(jsonrpc_step(&f->rpc, text, sizeof(text) - 1), sizeof(text) - 1);
+	assert_true(jsonrpc_memory(&f->rpc) >= sizeof(text) - 1);
+	/* What follows waits. */
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_true(jsonrpc_pending(&f->rpc));
+		assert_int_equal(jsonrpc_step(&f->rpc, next, sizeof(next) - 1), 0);
+		assert_int_equal(f->looked, i);
+	}
+	assert_false(jsonrpc_pending(&f->rpc));
+	assert_int_equal(jsonrpc_memory(&f->rpc), 0);
+	assert_int_equal(feed(f, next), sizeof(next) - 1);
+	expect(f, RESULT("1", "null") RESULT("2", "null"));
+}
+
+static void long_request_without_a_stream(void **state)
+{
+	static const char text[] = "[{\"jsonrpc\":\"2.0\",\"method\":\"wait\",\"id\":1},"
+				   "{\"jsonrpc\":\"2.0\",\"method\":\"long\",\"id\":2},"
+				   "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"id\":3}]";
+	struct fixture *f = *state;
+
+	jsonrpc_step(&f->rpc, text, sizeof(text) - 1);
+	jsonrpc_step(&f->rpc, NULL, 0);
+	jsonrpc_step(&f->rpc, NULL, 0);
+	assert_non_null(f->looking);
+	jsonrpc_close(&f->rpc);
+	assert_null(f->looking);
+	assert_int_equal(f->looked, 0);
+	expect(f, "");
+}
+
 static void given_up(void **state)
 {
 	struct fixture *f = *state;
@@ -448,6 +505,7 @@ static void given_up(void **state)
 	feed(f, "{\"a\":[");
 	assert_true(jsonrpc_memory(&f->rpc) > 0);
 	jsonrpc_give_up(&f->rpc, &e);
+	assert_true(f->rpc.ended);
 	assert_int_equal(jsonrpc_memory(&f->rpc), 0);
 	assert_int_equal(feed(f, "{}"), 0);
 	expect(f, "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,"
@@ -521,6 +579,8 @@ int main(void)
 		TEST(length_bound_not_reached),
 		TEST(values_bound),
 		TEST(memory_while_not_taken),
+		TEST(long_request),
+		TEST(long_request_without_a_stream),
 		TEST(given_up),
 		TEST(calls_bound),
 		TEST(not_fed_while_full),
