@@ -11,34 +11,11 @@
 
 static void device_work(struct loop_work *work);
 
-/* A chain that ended while the device was not allowed to tell: bus mastering is off. */
-struct held_completion {
-	struct list node;
-	struct virtq *vq;
-	uint16_t head;
-	uint32_t len;
-};
-
-/* vq NULL: of all queues. */
-static void drop_held(struct virtio_device *dev, struct virtq *vq)
-{
-	struct held_completion *h, *tmp;
-
-	list_for_each_safe (h, tmp, &dev->held, node) {
-		if (vq && h->vq != vq)
-			continue;
-		virtq_forget(h->vq, h->head);
-		list_del(&h->node);
-		free(h);
-	}
-}
-
 int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, uint16_t queue_size)
 {
 	dev->state = state;
 	dev->budget = INT_MAX;
 	list_init(&dev->resets);
-	list_init(&dev->held);
 	dev->queues = calloc(dev->nqueues, sizeof(*dev->queues));
 	if (!dev->queues)
 		return -ENOMEM;
@@ -57,7 +34,6 @@ void virtio_device_destroy(struct virtio_device *dev)
 	loop_work_cancel(&dev->work);
 	loop_work_cancel(&dev->settled_work);
 	loop_work_cancel(&dev->halt_work);
-	drop_held(dev, NULL);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		virtq_destroy(&dev->queues[i]);
 	free(dev->queues);
@@ -99,26 +75,8 @@ void virtio_device_notify_again(struct virtio_device *dev, struct virtq *vq)
 	loop_work_again(dev->loop, &dev->work, device_work);
 }
 
-/* Chains that ended meanwhile are returned first. */
-static void return_held(struct virtio_device *dev)
-{
-	struct iommu_space *space = dev->transport->dma(dev);
-
-	while (space && !list_empty(&dev->held)) {
-		struct held_completion *h = list_first(&dev->held, struct held_completion, node);
-
-		if (!dev->stopped && virtq_push(h->vq, space, h->head, h->len))
-			virtio_device_stop(dev, iommu_space_fault(space), true);
-		virtio_device_flush(dev, h->vq);
-		list_del(&h->node);
-		free(h);
-	}
-	device_halt_check(dev);
-}
-
 void virtio_device_resume(struct virtio_device *dev)
 {
-	return_held(dev);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		dev->queues[i].kicked = dev->queues[i].state->enabled;
 	loop_work_queue(dev->loop, &dev->work, device_work);
@@ -299,7 +257,6 @@ int virtio_device_reset_queue(struct virtio_device *dev, struct virtq *vq,
 {
 	if (!vq->state->enabled || dev->resetting)
 		return 0;
-	drop_held(dev, vq);
 	vq->resetting = vq->in_flight > 0;
 	if (!vq->resetting) {
 		virtq_reset(vq);
@@ -352,7 +309,6 @@ static void reset_finish(struct virtio_device *dev)
 		    st->queues[i].device || st->queues[i].size != dev->queues[i].size_max ||
 		    st->queues[i].vector != VIRTQ_NO_VECTOR)
 			virtq_reset(&dev->queues[i]);
-	drop_held(dev, NULL);
 	st->driver_features = 0;
 	st->device_feature_select = 0;
 	st->driver_feature_select = 0;
@@ -496,6 +452,7 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	}
 	got = take(dev, vq, space, chain, &why);
 	if (got > 0) {
+		vq->space = space;
 		dev->in_flight++;
 		dev->budget--;
 		dev->units = 1 + (unsigned int)(chain->nout + chain->nin) / VIRTIO_SEGS_A_UNIT;
@@ -529,31 +486,11 @@ static bool chain_end(struct virtio_device *dev, struct virtq *vq, uint16_t head
 	return !dev->stopped;
 }
 
-static void hold(struct virtio_device *dev, struct virtq *vq, uint16_t head, uint32_t len)
-{
-	struct held_completion *h = calloc(1, sizeof(*h));
-
-	if (!h) {
-		virtio_device_stop(dev, "out of memory", false);
-		return;
-	}
-	h->vq = vq;
-	h->head = head;
-	h->len = len;
-	list_add_tail(&dev->held, &h->node);
-}
-
+/* Also while the device takes nothing any more: who turned bus mastering off waits for this. */
 static void add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head, uint32_t len)
 {
-	struct iommu_space *space;
-
-	if (!chain_end(dev, vq, head))
-		return;
-	space = dev->transport->dma(dev);
-	if (!space)
-		hold(dev, vq, head, len);
-	else if (virtq_add_used(vq, space, head, len))
-		virtio_device_stop(dev, iommu_space_fault(space), true);
+	if (chain_end(dev, vq, head) && virtq_add_used(vq, vq->space, head, len))
+		virtio_device_stop(dev, iommu_space_fault(vq->space), true);
 }
 
 void virtio_device_add_used(struct virtio_device *dev, struct virtq *vq, uint16_t head,
@@ -565,12 +502,10 @@ void virtio_device_add_used(struct virtio_device *dev, struct virtq *vq, uint16_
 
 void virtio_device_publish_used(struct virtio_device *dev, struct virtq *vq)
 {
-	struct iommu_space *space = dev->transport->dma(dev);
-
-	if (!vq->unpublished || dev->stopped || !space)
+	if (!vq->unpublished || dev->stopped)
 		return;
-	if (virtq_publish_used(vq, space) || iommu_space_lost(space))
-		virtio_device_stop(dev, iommu_space_fault(space), true);
+	if (virtq_publish_used(vq, vq->space) || iommu_space_lost(vq->space))
+		virtio_device_stop(dev, iommu_space_fault(vq->space), true);
 }
 
 void virtio_device_complete(struct virtio_device *dev, struct virtq *vq, uint16_t head,
@@ -596,8 +531,10 @@ void virtio_device_flush(struct virtio_device *dev, struct virtq *vq)
 	if (!vq->used_pending || dev->resetting || dev->stopped)
 		return;
 	space = dev->transport->dma(dev);
-	if (!space || !virtq_interrupt_due(vq, space))
+	if (space && !virtq_interrupt_due(vq, space))
 		return;
+	/* Where it may not look whether one is wanted, it is pending: one too many harms nobody. */
+	vq->used_pending = false;
 	if (!dev->transport->msix_enabled(dev))
 		dev->state->isr |= 1;
 	dev->transport->interrupt(dev, vq->state->vector);

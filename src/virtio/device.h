@@ -138,7 +138,6 @@ struct virtio_device {
 	struct loop_turn time;         /* ... of which this is the time */
 	unsigned int units;            /* what the last chain cost */
 	uint16_t turn;                 /* the queue that it begins with */
-	struct list held;              /* completions while the device may not reach memory */
 	bool resetting;
 	bool draining; /* somebody waits for what is in flight, and for no more */
 	bool stopped;

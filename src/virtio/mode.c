@@ -4,10 +4,10 @@
 
 #include "virtio/device_internal.h"
 
-/* Nothing is in flight, and nothing that ended is held back from the driver. */
+/* Nothing is in flight. */
 static bool settled(const struct virtio_device *dev)
 {
-	return !dev->in_flight && !dev->resetting && list_empty(&dev->held);
+	return !dev->in_flight && !dev->resetting;
 }
 
 /* The last interrupts are for what was given back while it waited. */

@@ -67,11 +67,12 @@ struct virtq {
 	bool indirect;
 	bool in_order;
 	bool notify_on_empty;
-	bool kicked;            /* work for the device: set by a notification */
-	bool resetting;         /* the driver resets this queue; it waits for what is in flight */
-	uint16_t in_flight;     /* chains */
-	uint16_t unpublished;   /* used entries that the driver does not see yet */
-	bool used_pending;      /* used entries since the last virtq_interrupt_due() */
+	bool kicked;        /* work for the device: set by a notification */
+	bool resetting;     /* the driver resets this queue; it waits for what is in flight */
+	uint16_t in_flight; /* chains */
+	struct iommu_space *space; /* that they were taken from */
+	uint16_t unpublished;      /* used entries that the driver does not see yet */
+	bool used_pending;         /* used entries since the last virtq_interrupt_due() */
 	uint16_t publish_flags; /* packed: what publishing writes to the first of them, and where */
 	uint16_t publish_at;
 	struct virtq_order *order; /* in_order: chains in the order they came; made when needed */
@@ -120,7 +121,7 @@ int virtq_pop(struct virtq *vq, struct iommu_space *space, struct virtq_chain *c
 /* Makes the last chain popped available again; its memory must be released by the caller. */
 void virtq_unpop(struct virtq *vq, const struct virtq_chain *chain);
 
-/* The chain is over and the driver is not told: its queue is being reset, or can't be reached. */
+/* The chain is over and the driver is not told: its queue is being reset. */
 void virtq_forget(struct virtq *vq, uint16_t head);
 
 /* Returns the chain to the driver with len bytes written. 0 or -EFAULT. */
