@@ -12,6 +12,7 @@
 #include "control/error.h"
 
 #define RECEIVE_BATCH 64 /* messages per wake-up, so that no PF has ridged to itself */
+#define SEND_AGAIN_MS 20
 
 void ipc_link_init(struct ipc_link *link, struct loop *loop)
 {
@@ -32,6 +33,7 @@ static void link_disconnect(struct ipc_link *link)
 {
 	int fd = link->lfd.fd;
 
+	loop_timer_cancel(&link->again);
 	loop_fd_del(link->loop, &link->lfd);
 	fd_close(&fd);
 }
@@ -56,8 +58,36 @@ void ipc_link_close(struct ipc_link *link, const char *why)
 	}
 }
 
-/* Sends what was not sent yet. Returns 0 or a negative errno. */
-static int link_flush(struct ipc_link *link)
+static void link_flush(struct ipc_link *link);
+
+static void again_timer(struct loop_timer *timer)
+{
+	link_flush(container_of(timer, struct ipc_link, again));
+}
+
+/* The request that is first in unsent was not sent. */
+static void send_failed(struct ipc_link *link, int err)
+{
+	switch (err) {
+	case -EAGAIN:
+		loop_fd_mod(link->loop, &link->lfd, EPOLLIN | EPOLLOUT);
+		break;
+	/* The kernel's memory, and what it lets a user who is not root have under way. */
+	case -ENOMEM:
+	case -ENOBUFS:
+	case -ETOOMANYREFS:
+		loop_fd_mod(link->loop, &link->lfd, EPOLLIN);
+		loop_timer_set(link->loop, &link->again, SEND_AGAIN_MS, again_timer);
+		break;
+	default:
+		/* It shows itself as an event, and that is where it is handled. */
+		log_err("a request to a PF process: %s", strerror(-err));
+		shutdown(link->lfd.fd, SHUT_RDWR);
+	}
+}
+
+/* Sends what was not sent yet. */
+static void link_flush(struct ipc_link *link)
 {
 	while (!list_empty(&link->unsent)) {
 		struct ipc_request *request = list_first(&link->unsent, struct ipc_request, node);
@@ -65,14 +95,14 @@ static int link_flush(struct ipc_link *link)
 
 		n = fd_send(link->lfd.fd, request->message, request->len, request->fds,
 			    request->nfds, 0);
-		if (n == -EAGAIN)
-			return loop_fd_mod(link->loop, &link->lfd, EPOLLIN | EPOLLOUT);
-		if (n < 0)
-			return (int)n;
+		if (n < 0) {
+			send_failed(link, (int)n);
+			return;
+		}
 		list_del(&request->node);
 		list_add_tail(&link->requests, &request->node);
 	}
-	return loop_fd_mod(link->loop, &link->lfd, EPOLLIN);
+	loop_fd_mod(link->loop, &link->lfd, EPOLLIN);
 }
 
 static void request_timer(struct loop_timer *timer)
@@ -118,7 +148,6 @@ int ipc_link_send(struct ipc_link *link, enum ipc_type type, const void *body, s
 	request->nfds = nfds;
 	loop_timer_set(link->loop, &request->timer, deadline_ms, request_timer);
 	list_add_tail(&link->unsent, &request->node);
-	/* A broken connection shows itself as an event, too, and that is where it is handled. */
 	if (request->node.prev == &link->unsent)
 		link_flush(link);
 	return 0;

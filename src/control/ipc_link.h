@@ -62,8 +62,9 @@ struct ipc_link {
 	struct loop *loop;
 	struct loop_fd lfd; /* .fd is -1 while there is no connection */
 	uint32_t seq;
-	struct list requests; /* sent, not answered */
-	struct list unsent;   /* for want of room in the socket */
+	struct list requests;    /* sent, not answered */
+	struct list unsent;      /* for want of room in the socket */
+	struct loop_timer again; /* to send, when no event says that it is possible */
 	/* A message came in. */
 	void (*heard)(struct ipc_link *link);
 	/* A message that is no reply: an event. Returns NULL, or what is wrong with it. */

@@ -4,6 +4,8 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
@@ -174,3 +176,39 @@ def test_shutdown_of_processes_that_do_not_end(own):
     assert 4 < time.monotonic() - begin < 15
     assert not running(stay["pid"]) and not running(stopped["pid"])
     assert own.process.wait(20) == 0
+
+
+# The kernel
+
+
+def test_the_kernel_has_no_room_for_descriptors():
+    """ETOOMANYREFS, of which no event says that it is over: the request is sent when it is."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root, to be somebody else")
+    hold = ("import array, socket, sys\n"
+            "a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+            "for _ in range(5):\n"
+            "    a.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,\n"
+            "                        array.array('i', [0] * 200))])\n"
+            "print(flush=True)\n"
+            "sys.stdin.read()\n")
+    daemon = Daemon()
+    daemon.give_to_nobody()
+    daemon.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                     "prlimit", "--nofile=500:500"]
+    daemon.start()
+    try:
+        daemon("pf.add", name="p", type="rng")
+        holder = subprocess.Popen(["/usr/bin/python3", "-c", hold], user=65534, group=65534,
+                                  extra_groups=[], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert holder.stdout.readline()
+        with daemon.connect() as connection:
+            made = connection.start("function.create", type="rng", name="a")
+            waits = connection.silent()
+            holder.communicate()
+            if not waits:
+                pytest.skip("this kernel has room for as many")
+            assert connection.finish(made)["state"] == "idle"
+            assert daemon("function.list")
+    finally:
+        daemon.close()
