@@ -9,8 +9,8 @@
  *
  * The PF processes know the functions of a batch by its number until they are told that it is
  * finished (IPC_BATCH_COMMIT). If ridged dies before, the next one destroys them. A batch on
- * several PFs is noted in the journal before the first of them is told, so that the next ridged
- * tells the others.
+ * several PFs is noted in the journal before the first of them is told, and any other when a PF
+ * process did not say that it heard, before the caller is answered: the next ridged tells them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -64,9 +64,10 @@ struct create_batch {
 	size_t waiting; /* answers that the caller has to wait for */
 	size_t refs;    /* requests that may still be answered */
 	bool failed, committing, answered;
-	bool journaled;   /* it is in the journal */
-	bool uncertain;   /* a PF process did not say that it heard of the end */
-	struct error why; /* it failed */
+	bool journaled;           /* it is in the journal */
+	bool uncertain;           /* a PF process did not say that it heard of the end */
+	struct json_object *stay; /* names of what could not be undone; NULL: there is none */
+	struct error why;         /* it failed */
 	size_t why_index;
 	unsigned deadline_ms;
 	unsigned nmade;
@@ -96,6 +97,7 @@ static void batch_delete(struct create_batch *b)
 	while (b->n)
 		entry_free(b);
 	names_free(&b->seen);
+	json_object_put(b->stay);
 	loop_work_cancel(&b->work);
 	list_del(&b->node);
 	free(b);
@@ -137,6 +139,64 @@ static void entry_failed(struct creation *c, const struct error *e)
 	batch_kick(b);
 }
 
+/* Telling PF processes of the end */
+
+static void commit_put(struct create_batch *b, bool heard)
+{
+	struct error e;
+
+	b->waiting--;
+	if (heard)
+		return;
+	b->uncertain = true;
+	/* Before the caller hears of it: if we die, the next ridged is to know. */
+	if (!b->journaled && journal_add(b->ctl->runtime_dir, b->id, &e))
+		log_err("%s: %s", BATCH_WHAT, e.text);
+	b->journaled = true;
+}
+
+static void commit_done(struct ipc_request *request, struct ipc_reply *reply)
+{
+	struct create_batch *b = request->owner;
+
+	if (reply->event != IPC_LATE)
+		b->refs--;
+	if (!request->late || reply->event == IPC_LATE)
+		commit_put(b, reply->event == IPC_DONE && !reply->error);
+	batch_kick(b);
+}
+
+/*
+ * The PF process is told that its functions stay. If it cannot be told now, it is when its
+ * inventory is taken.
+ */
+static void commit_send(struct create_batch *b, struct pf *pf)
+{
+	struct ipc_batch commit = { .batch = b->id };
+
+	pf->batch = b->id;
+	b->waiting++;
+	b->refs++;
+	if (!ipc_link_send(&pf->link, IPC_BATCH_COMMIT, &commit, sizeof(commit), NULL, 0,
+			   IPC_DEADLINE_MS, commit_done, b))
+		return;
+	b->refs--;
+	commit_put(b, false);
+}
+
+/* The function is made, or stays. */
+static void entry_commit(struct creation *c)
+{
+	struct function *fn = c->fn;
+
+	fn->phase = FUNCTION_READY;
+	fn->creation = NULL;
+	c->fn = NULL;
+	events_function(fn, "created");
+	if (fn->pf->batch != c->batch->id)
+		commit_send(c->batch, fn->pf);
+}
+
 /* Undoing */
 
 /* The function is not ours any more: who settles the end of the connection takes it from here. */
@@ -146,6 +206,17 @@ static void entry_let_go(struct creation *c)
 	c->fn->creation = NULL;
 	c->fn = NULL;
 	c->phase = CREATION_ENDED;
+}
+
+/* It could not be undone: it is a function as any other, and who asked for the batch is told. */
+static void entry_stays(struct creation *c)
+{
+	struct create_batch *b = c->batch;
+
+	if (!b->stay)
+		b->stay = json_object_new_array();
+	json_object_array_add(b->stay, json_object_new_string(c->name));
+	entry_commit(c);
 }
 
 static void undo_done(struct ipc_request *request, struct ipc_reply *reply)
@@ -168,10 +239,7 @@ static void undo_done(struct ipc_request *request, struct ipc_reply *reply)
 		function_free(c->fn);
 	} else {
 		log_err("%s: %s: it stays: %s", BATCH_WHAT, c->name, reply->text);
-		c->fn->phase = FUNCTION_READY;
-		c->fn->creation = NULL;
-		events_function(c->fn, "created");
-		c->fn = NULL;
+		entry_stays(c);
 	}
 }
 
@@ -302,41 +370,6 @@ static void entry_start(struct creation *c)
 
 /* The end */
 
-static void commit_put(struct create_batch *b, bool heard)
-{
-	b->waiting--;
-	b->uncertain |= !heard;
-}
-
-static void commit_done(struct ipc_request *request, struct ipc_reply *reply)
-{
-	struct create_batch *b = request->owner;
-
-	if (reply->event != IPC_LATE)
-		b->refs--;
-	if (!request->late || reply->event == IPC_LATE)
-		commit_put(b, reply->event == IPC_DONE && !reply->error);
-	batch_kick(b);
-}
-
-/*
- * The PF process is told that its functions stay. If it cannot be told now, it is when its
- * inventory is taken.
- */
-static void commit_send(struct create_batch *b, struct pf *pf)
-{
-	struct ipc_batch commit = { .batch = b->id };
-
-	pf->batch = b->id;
-	b->waiting++;
-	b->refs++;
-	if (!ipc_link_send(&pf->link, IPC_BATCH_COMMIT, &commit, sizeof(commit), NULL, 0,
-			   IPC_DEADLINE_MS, commit_done, b))
-		return;
-	b->refs--;
-	commit_put(b, false);
-}
-
 /* Whether functions of more than one PF were made. */
 static bool batch_spans(const struct create_batch *b)
 {
@@ -366,19 +399,9 @@ static void batch_commit(struct create_batch *b)
 		b->journaled = true;
 	}
 	b->committing = true;
-	for (size_t i = 0; i < b->n; i++) {
-		struct creation *c = &b->entries[i];
-		struct function *fn = c->fn;
-
-		if (!fn)
-			continue;
-		fn->phase = FUNCTION_READY;
-		fn->creation = NULL;
-		c->fn = NULL;
-		events_function(fn, "created");
-		if (fn->pf->batch != b->id)
-			commit_send(b, fn->pf);
-	}
+	for (size_t i = 0; i < b->n; i++)
+		if (b->entries[i].fn)
+			entry_commit(&b->entries[i]);
 }
 
 static void batch_reply(struct create_batch *b)
@@ -411,6 +434,19 @@ static bool made_pfs_left(struct create_batch *b)
 	return left;
 }
 
+/* Adds to why it failed what could not be undone. */
+static void say_what_stays(struct create_batch *b)
+{
+	size_t n = json_object_array_length(b->stay), used = strlen(b->why.text);
+	const char *first = json_object_get_string(json_object_array_get_idx(b->stay, 0));
+	char more[32] = "";
+
+	if (n > 1)
+		snprintf(more, sizeof(more), " and %zu more", n - 1);
+	snprintf(b->why.text + used, sizeof(b->why.text) - used,
+		 "; %s%s could not be undone, destroy %s", first, more, n > 1 ? "them" : "it");
+}
+
 static void batch_fail(struct create_batch *b)
 {
 	struct json_object *data = json_object_new_object();
@@ -418,6 +454,10 @@ static void batch_fail(struct create_batch *b)
 	json_object_object_add(data, "index", json_object_new_int64((int64_t)b->why_index));
 	json_object_object_add(data, "name", json_object_new_string(b->entries[b->why_index].name));
 	error_prefix(&b->why, BATCH_WHAT);
+	if (b->stay) {
+		say_what_stays(b);
+		json_object_object_add(data, "stay", json_object_get(b->stay));
+	}
 	log_info("%s (%s)", b->why.text, b->call->who);
 	jsonrpc_fail_data(b->call, &b->why, data);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Batches on several PFs that are finished, while not all PF processes are known to have heard it:
- * a file each in the runtime directory, DIR/batch-NUMBER. A ridged that finds functions of a batch
+ * Batches that are finished, while not all of their PF processes are known to have heard it: a file
+ * each in the runtime directory, DIR/batch-NUMBER. A ridged that finds functions of a batch
  * that is not there knows that it was not finished.
  */
 #ifndef RIDGE_CONTROL_JOURNAL_H

@@ -294,6 +294,31 @@ def test_ridged_dies_at_the_end_of_a_batch_on_two_pfs(own):
     assert sorted(own.names()) == ["a", "b", "c", "uncommitted-d"]
 
 
+def test_what_cannot_be_undone(own):
+    """It is said, and is there to stay, also for the next ridged."""
+    error = fails(own, rng("refusedestroy-a", "b", "refusedestroy-c", "refuse-d"))
+    assert error.message == (
+        "create batch: entry 3 (refuse-d): the fake refuses refuse-d; give another name; "
+        "refusedestroy-a and 1 more could not be undone, destroy them")
+    assert error.data["stay"] == ["refusedestroy-a", "refusedestroy-c"]
+    assert error.data["index"] == 3
+    assert own.names() == error.data["stay"]
+    own.end()
+    own.start()
+    assert own.names() == error.data["stay"]
+    with socket.socket(socket.AF_UNIX) as vmm:
+        vmm.connect(own("function.show", name="refusedestroy-a")["socket"])
+
+
+def test_end_that_a_process_did_not_hear(own):
+    """What the caller was told is true, though ridged dies before the process hears of it."""
+    assert len(batch(own, rng("a", "refusecommit-b"))) == 2
+    assert [f for f in os.listdir(own.runtime) if f.startswith("batch-")]
+    own.end()
+    own.start()
+    assert own.names() == ["a", "refusecommit-b"]
+
+
 def test_ridged_that_is_asked_to_end_in_the_middle(own):
     own.note_pids()
     with own.connect() as connection:

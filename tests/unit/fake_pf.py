@@ -10,6 +10,7 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
   againdie-*  as die-*, and againrefuse-* as refuse-*, againhang-* as hang-*, but when the function
               has a slot already; thennoise-* as againrefuse-*, and the time after as noise-*
   slay-*  create is done and answered, and ridged is killed
+  refusedestroy-*  destroy fails                   refusecommit-*  so does the end of its batch
   uncommitted-*  ridged is killed when it says that the batch is finished, which is not heard
 FAKE_PF_FORGES names a file that may be there, a JSON object of what it says about itself that is
 not so: pf (its spec), type, specs (of functions, by name), ghosts (specs of functions that there
@@ -234,7 +235,7 @@ class FakePf:
             self.export = None
             return answer(self.pf_info())
         if kind == ipc.IPC_BATCH_COMMIT:
-            return self.commit(ipc.ipc_batch.from_buffer_copy(body).batch, answer)
+            return self.commit(ipc.ipc_batch.from_buffer_copy(body).batch, answer, fail)
         name = ipc.ipc_function_name.from_buffer_copy(body).name.decode()
         f = self.functions.get(name)
         if not f:
@@ -243,6 +244,8 @@ class FakePf:
             return answer(self.info(f))
         if kind == ipc.IPC_FUNCTION_DESTROY:
             destroy = ipc.ipc_function_destroy.from_buffer_copy(body)
+            if name.startswith("refusedestroy-"):
+                return fail(16, f"destroy {name}: the fake keeps it")
             if f.vmm and not destroy.flags & ipc.IPC_DESTROY_FORCE:
                 return fail(16, "a VMM (pid %d) is connected; end it, or give --force" % f.vmm_pid)
             self.forget(f)
@@ -285,10 +288,12 @@ class FakePf:
         os.kill(self.ridged, signal.SIGKILL)
         return True
 
-    def commit(self, batch, answer):
+    def commit(self, batch, answer, fail):
         if any(f.name.startswith("uncommitted-") for f in self.functions.values()):
             if self.kill_ridged():
                 return None
+        if any(f.name.startswith("refusecommit-") for f in self.functions.values()):
+            return fail(5, "the fake does not hear of it")
         for f in self.functions.values():
             if f.batch == batch:
                 f.batch = 0
