@@ -65,6 +65,8 @@ struct host_kernel {
 	int (*each)(void *ctx, const char *path, int (*fn)(void *arg, const char *name), void *arg);
 	/* The pid of a process that has the function open through VFIO, or 0. */
 	pid_t (*user)(void *ctx, const char *rid);
+	/* Waits until nobody else has it; a file descriptor, which is the lock, or negative errno. */
+	int (*lock)(void *ctx);
 	void *ctx;
 };
 
@@ -74,11 +76,13 @@ extern const struct host_kernel host_linux;
 struct host {
 	const struct host_kernel *kernel;
 	int dir;                  /* of the records */
+	int lock;                 /* of the kernel's PCI bus; negative errno: may not be had */
 	char boot[HOST_BOOT_MAX]; /* its id: a record of another boot says nothing */
 };
 
 /*
- * host/ in the runtime directory, made if need be, and locked until it is closed. What an adopt
+ * host/ in the runtime directory, made if need be. It and the PCI bus are locked until host_close(),
+ * so that one command at a time works on the bus, whatever directory it has. What an adopt
  * that was killed has left is put back first. dir NULL: $RIDGE_RUNTIME_DIR, or /run/ridge as root,
  * or $XDG_RUNTIME_DIR/ridge. On failure text says why.
  */

@@ -71,8 +71,12 @@ int host_open(struct host *host, const struct host_kernel *kernel, const char *d
 		return -err;
 	}
 	boot_id(host->boot);
-	/* Two at once would mistake each other's changes for what was there before. */
+	/*
+	 * Two at once would mistake each other's changes for what was there before, also with other
+	 * records. Who may not lock the bus can change nothing of it, and is told so there.
+	 */
 	flock(host->dir, LOCK_EX);
+	host->lock = kernel->lock(kernel->ctx);
 	ret = quiet_recover(host, text, size);
 	if (ret)
 		host_close(host);
@@ -81,6 +85,8 @@ int host_open(struct host *host, const struct host_kernel *kernel, const char *d
 
 void host_close(struct host *host)
 {
+	if (host->lock >= 0)
+		close(host->lock);
 	close(host->dir);
 }
 

@@ -4,13 +4,15 @@
 What it does is in tests/unit/test_host.c, against a model of the kernel, and in tests/e2e.
 """
 
+import fcntl
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
-from control import Daemon
+from control import BUILD, Daemon, TIMEOUT, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,30 @@ def test_host(daemon, tmp_path):
         assert os.listdir(os.path.join(daemon.runtime, "host")) == []
     finally:
         del daemon.environment["RIDGE_SYSFS"]
+
+
+def waits_for_a_lock(process):
+    with open("/proc/locks", encoding="ascii") as file:
+        return any(line.split()[1] == "->" and line.split()[5] == str(process.pid)
+                   for line in file)
+
+
+def test_one_command_at_a_time_works_on_the_bus(daemon, tmp_path):
+    """Whatever runtime directory it has."""
+    sysfs = str(tmp_path / "sys")
+    fake_function(sysfs, "0000:00:05.0", "vfio-pci")
+    probe = tmp_path / "sys" / "bus" / "pci" / "drivers_probe"
+    probe.touch()
+    with open(probe, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [os.path.join(BUILD, "ridge"), "-d", str(tmp_path / "run"), "host", "adopt", "0:5.0",
+             "vfio-pci"], env=dict(daemon.environment, RIDGE_SYSFS=sysfs), text=True,
+            stdout=subprocess.PIPE)
+        wait_until(lambda: waits_for_a_lock(process) or process.poll() is not None)
+        assert process.poll() is None
+    assert process.communicate(timeout=TIMEOUT)[0] == "0000:00:05.0: driver vfio-pci, as before\n"
+    assert process.returncode == 0
 
 
 def test_host_without_a_runtime_directory(daemon):

@@ -2,6 +2,7 @@
 #include "test_host_model.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,6 +332,12 @@ static pid_t model_user(void *ctx, const char *rid)
 	return m->user;
 }
 
+static int model_lock(void *ctx)
+{
+	(void)ctx;
+	return open("/dev/null", O_WRONLY | O_CLOEXEC);
+}
+
 void model_init(struct model *m)
 {
 	memset(m, 0, sizeof(*m));
@@ -342,6 +349,7 @@ void model_init(struct model *m)
 		.target = model_target,
 		.each = model_each,
 		.user = model_user,
+		.lock = model_lock,
 		.ctx = m,
 	};
 }
