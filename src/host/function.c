@@ -129,7 +129,8 @@ const char *refusal_hint(const struct host *host, const char *rid, const char *d
 int function_unbind(const struct host *host, const char *rid, const char *driver, bool force,
 		    struct host_outcome *outcome)
 {
-	pid_t user = force ? 0 : host->kernel->user(host->kernel->ctx, rid);
+	bool vfio = strstr(driver, "vfio");
+	pid_t user = vfio && !force ? host->kernel->user(host->kernel->ctx, rid) : 0;
 	int ret;
 
 	if (user) {

@@ -70,7 +70,7 @@ struct host_kernel {
 	void *ctx;
 };
 
-/* The real one: $RIDGE_SYSFS (for tests), or /sys. */
+/* The real one: $RIDGE_SYSFS and $RIDGE_PROC (for tests), or /sys and /proc. */
 extern const struct host_kernel host_linux;
 
 struct host {

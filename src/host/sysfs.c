@@ -99,50 +99,97 @@ static int linux_each(void *ctx, const char *path, int (*fn)(void *arg, const ch
 	return ret ? ret : each_entry(full, fn, arg);
 }
 
-/* Who has a function open: its group's device nodes, or its own. */
+/*
+ * Who has a function open: a file of its own (a device node, or the anonymous file that its group
+ * gave, which Linux names in fdinfo since 6.18), or its group, from which it can open the function at
+ * any time. A process that has the group and names its functions, but not this one, has only others
+ * of the group.
+ *
+ * Before 6.18 an anonymous file says nothing. In a process that has a group open it belongs to that;
+ * in one that has closed it, it may be of any function, and so of this one.
+ */
 
-#define NODES_MAX 3
+#define VFIO_NODES "/dev/vfio/"
 
 struct search {
-	char nodes[NODES_MAX][HOST_PATH_MAX];
-	unsigned n;
-	char proc[HOST_PATH_MAX]; /* /proc/PID/fd */
+	const char *rid;
+	char group[2][64]; /* nodes in /dev/vfio */
+	char cdev[64];     /* the same */
+	const char *proc;
+	const char *pid; /* of the process that is being looked at, which has open: */
+	bool has_group, has_a_group, has_another, has_a_nameless;
 	pid_t found;
 };
 
-static int add_cdev(void *arg, const char *name)
+static int note_cdev(void *arg, const char *name)
 {
 	struct search *s = arg;
 
-	snprintf(s->nodes[s->n++], HOST_PATH_MAX, "/dev/vfio/devices/%s", name);
+	snprintf(s->cdev, sizeof(s->cdev), "devices/%.40s", name);
 	return 1; /* a function has one */
+}
+
+/* The function that a VFIO file is of, by its fdinfo; empty if that does not say. */
+static void file_function(const struct search *s, const char *fd, char rid[HOST_RID_MAX])
+{
+	static const char key[] = "vfio-device-syspath:";
+	char path[PATH_MAX], line[PATH_MAX], *slash;
+	FILE *file;
+
+	rid[0] = '\0';
+	snprintf(path, sizeof(path), "%s/%s/fdinfo/%s", s->proc, s->pid, fd);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		slash = strrchr(line, '/');
+		if (slash && !strncmp(line, key, strlen(key)))
+			snprintf(rid, HOST_RID_MAX, "%.20s", slash + 1);
+	}
+	if (file)
+		fclose(file);
 }
 
 static int check_fd(void *arg, const char *name)
 {
 	struct search *s = arg;
-	char path[HOST_PATH_MAX + 256], target[HOST_PATH_MAX];
+	char path[PATH_MAX], target[PATH_MAX], rid[HOST_RID_MAX];
+	const char *node = target + strlen(VFIO_NODES);
 	ssize_t len;
 
-	snprintf(path, sizeof(path), "%s/%s", s->proc, name);
+	snprintf(path, sizeof(path), "%s/%s/fd/%s", s->proc, s->pid, name);
 	len = readlink(path, target, sizeof(target) - 1);
 	if (len < 0)
 		return 0;
 	target[len] = '\0';
-	for (unsigned i = 0; i < s->n; i++)
-		if (!strcmp(target, s->nodes[i]))
-			return 1;
+	if (!strcmp(target, "anon_inode:[vfio-device]")) {
+		file_function(s, name, rid);
+		s->has_a_nameless |= !rid[0];
+		s->has_another |= rid[0] && strcmp(rid, s->rid) != 0;
+		return !strcmp(rid, s->rid);
+	}
+	if (strncmp(target, VFIO_NODES, strlen(VFIO_NODES)) != 0 || !strcmp(node, "vfio"))
+		return 0;
+	if (strchr(node, '/')) {
+		s->has_another |= strcmp(node, s->cdev) != 0;
+		return !strcmp(node, s->cdev);
+	}
+	s->has_a_group = true;
+	s->has_group |= !strcmp(node, s->group[0]) || !strcmp(node, s->group[1]);
 	return 0;
 }
 
 static int check_process(void *arg, const char *name)
 {
 	struct search *s = arg;
+	char path[PATH_MAX];
 
 	if (name[0] < '0' || name[0] > '9')
 		return 0;
-	snprintf(s->proc, sizeof(s->proc), "/proc/%s/fd", name);
-	if (each_entry(s->proc, check_fd, s) != 1)
+	s->pid = name;
+	s->has_group = s->has_a_group = s->has_another = s->has_a_nameless = false;
+	snprintf(path, sizeof(path), "%s/%s/fd", s->proc, name);
+	if (each_entry(path, check_fd, s) != 1 && !(s->has_group && !s->has_another) &&
+	    !(s->has_a_nameless && !s->has_a_group))
 		return 0;
 	s->found = atoi(name);
 	return 1;
@@ -150,18 +197,18 @@ static int check_process(void *arg, const char *name)
 
 static pid_t linux_user(void *ctx, const char *rid)
 {
-	struct search s = { 0 };
-	char path[HOST_PATH_MAX], group[64];
+	const char *proc = getenv("RIDGE_PROC");
+	struct search s = { .rid = rid, .proc = proc && proc[0] ? proc : "/proc" };
+	char path[HOST_PATH_MAX], group[40];
 
 	snprintf(path, sizeof(path), "bus/pci/devices/%s/iommu_group", rid);
 	if (!linux_target(ctx, path, group, sizeof(group))) {
-		snprintf(s.nodes[s.n++], HOST_PATH_MAX, "/dev/vfio/%s", group);
-		snprintf(s.nodes[s.n++], HOST_PATH_MAX, "/dev/vfio/noiommu-%s", group);
+		snprintf(s.group[0], sizeof(s.group[0]), "%s", group);
+		snprintf(s.group[1], sizeof(s.group[1]), "noiommu-%s", group);
 	}
 	snprintf(path, sizeof(path), "bus/pci/devices/%s/vfio-dev", rid);
-	linux_each(ctx, path, add_cdev, &s);
-	if (s.n)
-		each_entry("/proc", check_process, &s);
+	linux_each(ctx, path, note_cdev, &s);
+	each_entry(s.proc, check_process, &s);
 	return s.found;
 }
 

@@ -67,6 +67,51 @@ def test_host(daemon, tmp_path):
         del daemon.environment["RIDGE_SYSFS"]
 
 
+GROUP, OTHER_GROUP, DEVICE = "/dev/vfio/7", "/dev/vfio/8", "anon_inode:[vfio-device]"
+OURS, SIBLING = "/sys/devices/pci0000:00/0000:00:05.0", "/sys/devices/pci0000:00/0000:00:05.1"
+
+
+@pytest.mark.parametrize("files, used", [
+    ([("/dev/null", None), ("/dev/vfio/vfio", None)], False),
+    ([(GROUP, None)], True),
+    ([("/dev/vfio/noiommu-7", None)], True),
+    ([(OTHER_GROUP, None)], False),
+    ([("/dev/vfio/devices/vfio3", OURS)], True),
+    ([("/dev/vfio/devices/vfio33", SIBLING)], False),
+    # The group may be closed once the function is open.
+    ([(DEVICE, OURS)], True),
+    ([(DEVICE, SIBLING)], False),
+    ([(DEVICE, SIBLING), (DEVICE, OURS)], True),
+    # Others of the same group
+    ([(GROUP, None), (DEVICE, SIBLING)], False),
+    ([(GROUP, None), ("/dev/vfio/devices/vfio33", SIBLING)], False),
+    ([(GROUP, None), (DEVICE, SIBLING), (DEVICE, OURS)], True),
+    # A kernel that does not say what the file is of
+    ([(DEVICE, None)], True),
+    ([(OTHER_GROUP, None), (DEVICE, None)], False),
+    ([(GROUP, None), (DEVICE, None)], True)])
+def test_who_has_it_open(daemon, tmp_path, files, used):
+    sysfs, proc = str(tmp_path / "sys"), tmp_path / "proc"
+    fake_function(sysfs, "0000:00:05.0", "vfio-pci")
+    os.makedirs(os.path.join(sysfs, "bus/pci/drivers/pci-stub"))
+    (tmp_path / "sys/bus/pci/drivers/pci-stub/bind").touch()
+    device = tmp_path / "sys" / "bus" / "pci" / "devices" / "0000:00:05.0"
+    (device / "vfio-dev" / "vfio3").mkdir(parents=True)
+    (device / "iommu_group").symlink_to("../../../../kernel/iommu_groups/7")
+    for name in ("fd", "fdinfo"):
+        (proc / "4711" / name).mkdir(parents=True)
+    for number, (target, syspath) in enumerate(files):
+        (proc / "4711" / "fd" / str(number)).symlink_to(target)
+        (proc / "4711" / "fdinfo" / str(number)).write_text(
+            "pos:\t0\n" + (f"vfio-device-syspath: {syspath}\n" if syspath else ""))
+    environment = dict(daemon.environment, RIDGE_SYSFS=sysfs, RIDGE_PROC=str(proc))
+    done = subprocess.run([os.path.join(BUILD, "ridge"), "host", "adopt", "0:5.0", "pci-stub"],
+                          env=environment, text=True, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert ("process 4711 has it open through vfio-pci" in done.stderr) is used, done.stderr
+    assert ("vfio-pci does not let go of it" in done.stderr) is not used, done.stderr
+
+
 def waits_for_a_lock(process):
     with open("/proc/locks", encoding="ascii") as file:
         return any(line.split()[1] == "->" and line.split()[5] == str(process.pid)

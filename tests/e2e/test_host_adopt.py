@@ -23,7 +23,7 @@ DEVICES = "/sys/bus/pci/devices"
 
 @pytest.fixture(scope="module")
 def host(new_guest):
-    guest = new_guest([], hardware=HARDWARE, kernel="built", append=APPEND, files=programs())
+    guest = new_guest([], hardware=HARDWARE, kernel="built", append=APPEND, files=programs("guest_hold"))
     guest.boot()
     host = LinuxHost(guest)
     assert host.drivers(IGB, NVME) == ["igb", "nvme"]
@@ -126,17 +126,24 @@ def test_refusal(host):
     assert status == 1 and "there is no such function" in out["error"]["message"]
 
 
-@pytest.mark.parametrize("node", ["/dev/vfio/noiommu-*", "/dev/vfio/devices/*"])
-def test_open_function_is_not_let_go(host, node):
+@pytest.mark.parametrize("holder, held", [
+    ("sleep 600 <>$(echo /dev/vfio/noiommu-*) >/dev/null", "readlink /proc/$!/fd/0 | grep -q vfio"),
+    ("sleep 600 <>$(echo /dev/vfio/devices/*) >/dev/null", "readlink /proc/$!/fd/0 | grep -q vfio"),
+    (f"guest_hold {NVME} >/tmp/held", "grep -q held /tmp/held")])
+def test_open_function_is_not_let_go(host, holder, held):
+    """Its group, itself, or itself with the group closed."""
     host.adopt(NVME, "vfio-pci")
     pid = host.sh(f"""
-        sleep 600 <>$(echo {node}) >/dev/null 2>&1 &
-        until readlink /proc/$!/fd/0 | grep -q vfio; do sleep 0.1; done
+        rm -f /tmp/held
+        {holder} 2>/dev/null &
+        until {held}; do sleep 0.1; done
         echo $!""").strip()
     status, out = host.ridge("host", "release", NVME)
     assert status == 1 and out["error"]["errno"] == "EBUSY"
     assert f"process {pid} has it open through vfio-pci" in out["error"]["message"]
     assert host.drivers(NVME) == ["vfio-pci"]
+    host.adopt(IGB_VFS[0], "vfio-pci")
+    host.release(IGB_VFS[0])  # nobody has that
     host.sh(f"kill {pid}; wait {pid} 2>/dev/null; true")
     host.release(NVME)
 
