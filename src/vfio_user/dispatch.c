@@ -238,6 +238,24 @@ static void complete(struct connection *conn, int result)
 	connection_resume(conn);
 }
 
+/* QEMU gives up on a connection after 5 s without a reply; we do so before, and say why. */
+static void request_timeout(struct loop_timer *timer)
+{
+	struct connection *conn = container_of(timer, struct connection, timer);
+
+	server_drop(conn->srv, LOG_WARNING,
+		    conn->req.command == VFIO_USER_DMA_UNMAP
+			    ? "I/O into memory to be unmapped did not end in time"
+		    : conn->req.command == VFIO_USER_DEVICE_RESET
+			    ? "I/O did not end in time for a reset"
+			    : "a region access did not end in time");
+}
+
+static void request_timer(struct connection *conn)
+{
+	loop_timer_set(conn->srv->loop, &conn->timer, VFIO_USER_IO_WAIT_MS, request_timeout);
+}
+
 static void access_done(struct vfio_access *access, int result)
 {
 	complete(container_of(access, struct connection, access), result);
@@ -328,6 +346,8 @@ static void multi_step_done(struct vfio_access *access, int result)
 		complete(conn, result);
 		return;
 	}
+	/* Each write has as long as one that comes alone. */
+	request_timer(conn);
 	/* Not from here: this is the device's callback. */
 	conn->multi_done++;
 	loop_work_queue(conn->srv->loop, &conn->multi_work, multi_continue);
@@ -400,19 +420,6 @@ static int dispatch_command(struct connection *conn, const struct vfio_user_requ
 	}
 }
 
-/* QEMU gives up on a connection after 5 s without a reply; we do so before, and say why. */
-static void request_timeout(struct loop_timer *timer)
-{
-	struct connection *conn = container_of(timer, struct connection, timer);
-
-	server_drop(conn->srv, LOG_WARNING,
-		    conn->req.command == VFIO_USER_DMA_UNMAP
-			    ? "I/O into memory to be unmapped did not end in time"
-		    : conn->req.command == VFIO_USER_DEVICE_RESET
-			    ? "I/O did not end in time for a reset"
-			    : "a region access did not end in time");
-}
-
 int dispatch_request(struct connection *conn, const struct vfio_user_request *req, int *fds,
 		     size_t nfds, const char **why)
 {
@@ -426,8 +433,7 @@ int dispatch_request(struct connection *conn, const struct vfio_user_request *re
 	if (err == -EINPROGRESS) {
 		conn->req = *req;
 		conn->busy = true;
-		loop_timer_set(conn->srv->loop, &conn->timer, VFIO_USER_IO_WAIT_MS,
-			       request_timeout);
+		request_timer(conn);
 	}
 	return err;
 }

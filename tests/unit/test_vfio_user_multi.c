@@ -205,6 +205,31 @@ static void test_late_device(void **state)
 	free(m);
 }
 
+/* Each write has the time that one alone would have. */
+static void test_a_slow_device(void **state)
+{
+	struct fixture *f = *state;
+	struct multi *m = calloc(1, sizeof(*m));
+	int fd = attach_multi(f);
+
+	f->vdev->late_access = true;
+	send_command(f, fd, VFIO_USER_REGION_WRITE_MULTI, 0, m, fill(m, 2), NULL, 0);
+	for (int i = 0; i < 2; i++) {
+		pass(f, VFIO_USER_IO_WAIT_MS / 2 + 100);
+		stub_finish(f->vdev, 0);
+		step(f);
+	}
+	assert_int_equal(done(f, fd), 2);
+	/* And no more than that. */
+	send_command(f, fd, VFIO_USER_REGION_WRITE_MULTI, 0, m, fill(m, 2), NULL, 0);
+	stub_finish(f->vdev, 0);
+	step(f);
+	pass(f, VFIO_USER_IO_WAIT_MS + 200);
+	assert_true(closed(f, fd));
+	detach(f, fd);
+	free(m);
+}
+
 /* What was written acts from the loop, on memory that must still be there then. */
 static void test_unmap_behind_writes(void **state)
 {
@@ -245,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_not_negotiated), TEST(test_writes),      TEST(test_a_turn_ends),
 		TEST(test_failures),       TEST(test_late_device), TEST(test_unmap_behind_writes),
+		TEST(test_a_slow_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
