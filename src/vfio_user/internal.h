@@ -111,8 +111,7 @@ struct refusal {
 };
 
 /* Those beyond are closed without an answer: who does not send VERSION cannot pile up. */
-#define SERVER_REFUSALS   4
-#define SERVER_REFUSAL_MS 1000
+#define SERVER_REFUSALS 4
 
 struct vfio_user_server {
 	struct loop *loop;

@@ -143,7 +143,7 @@ static void server_refuse(struct vfio_user_server *srv, int fd, int error)
 		r->fd = fd;
 		r->error = error;
 		r->told = false;
-		loop_timer_set(srv->loop, &r->timer, SERVER_REFUSAL_MS, refusal_timeout);
+		loop_timer_set(srv->loop, &r->timer, VFIO_USER_REFUSAL_MS, refusal_timeout);
 		return;
 	}
 	close(fd);

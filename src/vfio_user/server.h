@@ -24,6 +24,9 @@
 /* No request takes longer, whatever it waits for: the connection closes, DMA and all. */
 #define VFIO_USER_IO_WAIT_MS 3000
 
+/* How long one more VMM than there is room for has to introduce itself, to be told. */
+#define VFIO_USER_REFUSAL_MS 3000
+
 struct vfio_user_server;
 
 enum vfio_user_state {

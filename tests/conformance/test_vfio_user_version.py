@@ -195,7 +195,7 @@ def test_silent_second_vmms_hold_nothing(rng):
         first.device_info()
         assert len(os.listdir(fds)) <= before + 8
         for one in crowd:
-            assert one.closed(timeout=3)
+            assert one.closed(timeout=15)
             one.close()
         assert vfio_user.wait_for(lambda: len(os.listdir(fds)) <= before)
         first.device_info()

@@ -86,7 +86,7 @@ def test_many_requests_that_hang_hold_up_no_other_function(ridge, fs, hung, free
     assert works(free, writes=kinds != ("write",)) < 5
     begin = time.monotonic()
     assert ridge("show", "hung")["state"] == "connected"
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10  # of requests that hang for as long as they are let
     fs.go()
     assert hung.wait(statuses) == {Blk.OK}
     assert ridge("show", "hung")["counters"]["requests"] == count

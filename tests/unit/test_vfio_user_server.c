@@ -435,7 +435,7 @@ static void test_second_vmm(void **state)
 	for (int i = 0; i < 8; i++)
 		silent[i] = client(f);
 	assert_int_equal(open_fds(), f->fds_before + 8 + 4);
-	pass(f, 1200);
+	pass(f, VFIO_USER_REFUSAL_MS + 200);
 	assert_int_equal(open_fds(), f->fds_before + 8);
 	for (int i = 0; i < 8; i++) {
 		assert_true(closed(f, silent[i]));
