@@ -383,7 +383,7 @@ const struct verb verb_table[] = {
 	  "  queue_size=N        entries per virtqueue, a power of two\n"
 	  "  packed=true         offer packed virtqueues\n"
 	  "  owner=USER group=GROUP mode=MODE\n"
-	  "                      of the socket (default: ours, 0600)\n"
+	  "                      of the socket (default: ridged's own, 0600)\n"
 	  "Keys for blk:\n"
 	  "  image=PATH          a raw image file or a block device\n"
 	  "  readonly=true       the guest cannot write; other readers may use the image\n"
@@ -461,7 +461,7 @@ const struct verb verb_table[] = {
 	{ "export", "PF [ KEY=VALUE ... ]",
 	  "give a PF and all its functions to a Linux host in a VM, as a PCI domain",
 	  "  owner=USER group=GROUP mode=MODE\n"
-	  "              of the socket (default: ours, 0600)\n"
+	  "              of the socket (default: ridged's own, 0600)\n"
 	  "\n"
 	  "The socket is one vfio-user device, an Intel VMD, of which Linux's vmd driver makes the\n"
 	  "PCI domain. No function of the PF may have a driver here meanwhile. When the VMM ends, the\n"
