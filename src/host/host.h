@@ -14,7 +14,8 @@
  * with drivers_autoprobe off. Before a switch is on again, driver_override names the driver: a
  * normal one that registers later, as udev loads its module, passes the function over as well. Both
  * switches are as they were when adopt returns, and what else has appeared meanwhile is probed as
- * it would have been.
+ * it would have been. Linux before 6.19 does not heed drivers_autoprobe for what appears: there a VF
+ * is spared the probe by its PF's switch, and what a rescan finds is not, if its driver is loaded.
  *
  * What adopt changes of a function is in a record, one file per RID, written before the change, and
  * release puts it back: driver_override, the driver it was bound to, and, with the last function of

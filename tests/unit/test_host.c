@@ -395,6 +395,24 @@ static void test_driver_registers_once_autoprobe_is_on(void **state)
 	assert_string_equal(pf[2].driver, "late");
 }
 
+/* The PF's switch is heeded then, too; of a rescan adopt says what has happened. */
+static void test_linux_before_6_19(void **state)
+{
+	struct fixture *f = *state;
+	struct model_function *pf = model_add_pf(&f->m, "0000:01:00.0", 2, 1, 1);
+	struct model_function *fn = model_add(&f->m, "0000:00:05.0", true);
+
+	f->m.before_6_19 = true;
+	assert_int_equal(adopt(f, "vfio-pci", "00:05.0", "01:00.1"), 0);
+	assert_string_equal(f->out[0].was, "normal");
+	assert_string_equal(fn->driver, "vfio-pci");
+	assert_string_equal(f->out[1].was, "");
+	assert_string_equal(pf[1].driver, "vfio-pci");
+	assert_int_equal(release(f, "00:05.0", "01:00.1"), 0);
+	assert_string_equal(fn->driver, "normal");
+	assert_int_equal(pf->numvfs, 0);
+}
+
 static void late_with_vfs(struct model *m, const char *path, const char *text)
 {
 	(void)text;
@@ -761,6 +779,7 @@ int main(void)
 		T(test_rescan_of_several),
 		T(test_vfs_are_enabled_and_end_with_the_last),
 		T(test_driver_registers_once_autoprobe_is_on),
+		T(test_linux_before_6_19),
 		T(test_driver_registers_while_autoprobe_is_off),
 		T(test_signal_while_autoprobe_is_off),
 		T(test_killed),

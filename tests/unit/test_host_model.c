@@ -123,7 +123,7 @@ static void appear(struct model *m, struct model_function *f)
 	f->present = true;
 	f->hidden = false;
 	f->override[0] = f->driver[0] = '\0';
-	if (strcmp(m->autoprobe, "0"))
+	if (m->before_6_19 || strcmp(m->autoprobe, "0"))
 		probe(m, f);
 }
 

@@ -32,6 +32,7 @@ struct model {
 	bool late;             /* "late" is: see model_register_late() */
 	int refusal;           /* what named probes return, negative errno */
 	int write_error;       /* what every store returns */
+	bool before_6_19;      /* what appears is probed whatever drivers_autoprobe says */
 	bool vfs_stay;         /* the PF's driver does not let go of its VFs */
 	pid_t user;
 	unsigned stores;
