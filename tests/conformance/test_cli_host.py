@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ridge host: what people and scripts see of it.
 
-What it does is in tests/unit/test_host.c, against a model of the kernel, and in tests/e2e.
+What it does is in tests/unit/test_host*.c, against a model of the kernel, and in tests/e2e.
 """
 
 import fcntl

@@ -242,6 +242,8 @@ static int store(struct model *m, const char *path, const char *text)
 	if (f)
 		return write_function(m, f, attribute, text);
 	if (!strcmp(path, "bus/pci/drivers_autoprobe")) {
+		if (m->autoprobe_stuck && !strcmp(text, "1"))
+			return -EIO;
 		snprintf(m->autoprobe, sizeof(m->autoprobe), "%s", text);
 		return 0;
 	}

@@ -33,6 +33,7 @@ struct model {
 	int refusal;           /* what named probes return, negative errno */
 	int write_error;       /* what every store returns */
 	bool before_6_19;      /* what appears is probed whatever drivers_autoprobe says */
+	bool autoprobe_stuck;  /* drivers_autoprobe does not take a 1 */
 	bool vfs_stay;         /* the PF's driver does not let go of its VFs */
 	pid_t user;
 	unsigned stores;
