@@ -43,9 +43,12 @@ static void parse_params(const struct param_set *set, struct json_object *json)
 
 static void call(struct jsonrpc_call *call, const char *method, struct json_object *params)
 {
+	static const char *const none[] = { NULL };
 	struct stream *s = call->context;
+	struct error e;
 
 	s->calls++;
+	params_strings(params, none, NULL, &e);
 	if (json_object_is_type(params, json_type_object))
 		parse_params(strcmp(method, "pf.add") ? &params_function : &params_pf, params);
 	if (s->nlater < LATER_MAX && strlen(method) % 3 == 1) {

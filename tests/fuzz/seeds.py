@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The seeds in corpus/: one valid thing of each kind, from which libFuzzer goes on.
 
-    seeds.py            writes them (files named seed-*); what was found stays as it is
+    seeds.py            writes them
 
-Regression inputs lie beside them under a name that says what they showed.
+Three kinds of inputs are in corpus/TARGET:
+
+    seed-*              these
+    regress-*           inputs that showed an error once, made by regressions() below
+    found-*             the smallest ones that cover what fuzzing has reached: ./run fuzz --merge
 """
 import json
 import pathlib
@@ -247,6 +251,24 @@ def parts():
             "<QII", 24, 0, 0) + short[:24]
 
 
+def regressions():
+    """Target, name and input of each; a new one fails before its fix."""
+    ethernet = bytes.fromhex("525400000001525400000002")
+    # Reading the device configuration of an rng, which has none, copied from a null pointer.
+    yield "config", "config-of-none", u8(0) + u8(2, 2 << 6 | 2 << 2 | 2) + u16(0x2000)
+    # A checksum that the header places over the source address made another of it.
+    yield "frame", "checksum-over-address", u8(0) + struct.pack(
+        "<BBHHHH", 1, 0, 0, 0, 0, 6) + bytes(3) + ethernet + u16(8) + bytes(46)
+    # Segments whose checksum is not asked for were given to a receiver that takes none.
+    yield "frame", "segments-without-checksum", u8(0) + struct.pack(
+        "<BBHHHH", 0, 1, 54, 100, 0, 0) + bytes(3) + ethernet + u16(8) + bytes.fromhex(
+        "4500022800010000400600000a0000010a000002") + struct.pack(
+        ">HHIIHHHH", 1, 2, 3, 4, 0x5018, 99, 0, 0) + bytes(512)
+    # Parameters by position were looked at as if they had names.
+    yield "jsonrpc", "params-by-position", u8(0) + json.dumps(
+        {"jsonrpc": "2.0", "id": 1, "method": "pf.list", "params": [0]}).encode()
+
+
 def main():
     for target in (admin, config, domain, frame, jsonrpc, parts, session, vfio_user, virtqueue):
         folder = CORPUS / target.__name__
@@ -255,6 +277,10 @@ def main():
             old.unlink()
         for name, data in target():
             (folder / f"seed-{name}").write_bytes(data)
+    for old in CORPUS.glob("*/regress-*"):
+        old.unlink()
+    for target, name, data in regressions():
+        (CORPUS / target / f"regress-{name}").write_bytes(data)
 
 
 if __name__ == "__main__":
