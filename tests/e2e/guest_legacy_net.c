@@ -79,7 +79,7 @@ static void start_queue(struct device *d, unsigned index)
 	size = get(d, VIRTIO_PCI_QUEUE_NUM, 2);
 	if (!size || get(d, VIRTIO_PCI_QUEUE_PFN, 4))
 		fail("queue %u has size %u, or is in use", index, size);
-	ring_init(r, &d->memory, size);
+	ring_init(r, &d->memory, size, false);
 	put(d, VIRTIO_PCI_QUEUE_PFN, 4,
 	    (uint32_t)(memory_address(&d->memory, r->desc) >> VIRTIO_PCI_QUEUE_ADDR_SHIFT));
 	printf("queue %u size %u\n", index, size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * guest_migrate group|cdev net|blk RID RID INTERFACE|- [SAVE [LOAD]]
+ * guest_migrate group|cdev net|net-packed|blk RID RID INTERFACE|- [SAVE [LOAD]]
  *
  * In a Linux host: takes the first VF through every arc of the VFIO migration state machine, with
  * I/O on it in between; saves it, restores it into itself and then into the second VF, with which
@@ -257,9 +257,11 @@ int main(int argc, char **argv)
 	int data;
 
 	if (argc < 6 || argc > 8)
-		fail("usage: guest_migrate group|cdev net|blk RID RID INTERFACE|- [SAVE [LOAD]]");
+		fail("usage: guest_migrate group|cdev net|net-packed|blk RID RID INTERFACE|- "
+		     "[SAVE [LOAD]]");
 	cdev = !strcmp(argv[1], "cdev");
-	net = !strcmp(argv[2], "net");
+	net = strcmp(argv[2], "blk");
+	driver.packed = !strcmp(argv[2], "net-packed");
 	if (net)
 		link_open(&link, argv[5]);
 	driver.link = &link;

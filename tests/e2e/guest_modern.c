@@ -11,7 +11,7 @@
 
 #define RECEIVE    0
 #define TRANSMIT   1
-#define RING_MAX   64
+#define RING_SIZE  64
 #define NET_HEADER 12
 #define NET_LENGTH (NET_HEADER + 1514)
 #define BUFFERS    (sizeof(((struct driver *)0)->buffer) / sizeof(void *))
@@ -84,10 +84,10 @@ static void start_queue(struct driver *d, unsigned index)
 	size = get(r, COMMON(r, queue_size), 2);
 	if (!size)
 		fail("there is no queue %u", index);
-	if (size > RING_MAX)
-		size = RING_MAX;
+	if (size > RING_SIZE)
+		size = RING_SIZE;
 	put(r, COMMON(r, queue_size), 2, size);
-	ring_init(ring, &d->memory, size);
+	ring_init(ring, &d->memory, size, d->packed);
 	put_address(r, COMMON(r, queue_desc_lo), memory_address(&d->memory, ring->desc));
 	put_address(r, COMMON(r, queue_avail_lo), memory_address(&d->memory, ring->avail));
 	put_address(r, COMMON(r, queue_used_lo), memory_address(&d->memory, ring->used));
@@ -119,12 +119,15 @@ void driver_start(struct driver *d, const struct vfio *v, bool net)
 		fail("no reset");
 	put(r, COMMON(r, device_status), 1, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
 	put(r, COMMON(r, guest_feature_select), 4, 1);
-	put(r, COMMON(r, guest_feature), 4, 1u << (VIRTIO_F_VERSION_1 - 32));
+	put(r, COMMON(r, guest_feature), 4,
+	    1u << (VIRTIO_F_VERSION_1 - 32) |
+		    (d->packed ? 1u << (VIRTIO_F_RING_PACKED - 32) | 1u << (VIRTIO_F_IN_ORDER - 32)
+			       : 0));
 	put(r, COMMON(r, guest_feature_select), 4, 0);
 	put(r, COMMON(r, guest_feature), 4, net ? 1u << VIRTIO_NET_F_MAC : 0);
 	put(r, COMMON(r, device_status), 1, done);
 	if (get(r, COMMON(r, device_status), 1) != done)
-		fail("the device does not take VERSION_1");
+		fail("the device does not take VERSION_1%s", d->packed ? ", RING_PACKED" : "");
 	for (unsigned i = 0; i < d->queues; i++)
 		start_queue(d, i);
 	put(r, COMMON(r, device_status), 1, done | VIRTIO_CONFIG_S_DRIVER_OK);
@@ -211,7 +214,7 @@ static void net_receive(struct driver *d)
 	frame_make(wanted, d->mac, d->link->mac, d->count + 1000);
 	link_send(d->link, d->mac, d->count + 1000);
 	for (bool found = false; !found; give_buffer(d, head), notify(d, RECEIVE)) {
-		head = ring->avail->ring[ring->seen % ring->size];
+		head = ring_oldest(ring);
 		ring_wait(ring, head, "a frame from the PF's interface");
 		found = !memcmp(d->buffer[head] + NET_HEADER, wanted, FRAME_SIZE);
 	}
@@ -237,9 +240,7 @@ void driver_begin(struct driver *d)
 
 bool driver_ended(struct driver *d)
 {
-	const struct ring *ring = &d->ring[d->net ? TRANSMIT : 0];
-
-	return __atomic_load_n(&ring->used->idx, __ATOMIC_ACQUIRE) != ring->seen;
+	return ring_waits(&d->ring[d->net ? TRANSMIT : 0]);
 }
 
 void driver_end(struct driver *d)

@@ -23,6 +23,7 @@ struct registers {
 
 struct driver {
 	bool net;
+	bool packed; /* packed rings, used in order (VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER) */
 	struct registers registers;
 	struct memory memory;
 	struct ring ring[QUEUES];
@@ -35,7 +36,7 @@ struct driver {
 
 void registers_find(struct registers *r, const struct vfio *v);
 
-/* Brings the device up from reset. */
+/* Brings the device up from reset; d->packed says how. */
 void driver_start(struct driver *d, const struct vfio *v, bool net);
 /* The device is another now, in the state of the first. */
 void driver_move(struct driver *d, const struct vfio *v);

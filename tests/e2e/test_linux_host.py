@@ -10,6 +10,7 @@ from linux_host import APPEND, LinuxHost, exported, programs, take_through_migra
 DEVICES = "/sys/bus/pci/devices"
 PF = "10000:00:00.0"
 VFS = [f"10000:01:00.{n}" for n in range(2)]
+PACKED = ["10000:01:01.6", "10000:01:01.7"]  # VFs that offer packed rings
 # Frames of the VFs come from and go to a dynamic function with its normal driver.
 LINK = "eth1"
 
@@ -19,6 +20,9 @@ def host(ridge, new_guest):
     ridge("pf", "add", "lan", "type=net", "max_vfs=16")
     device = exported(ridge, "lan")
     ridge("create", "net", "link", "pf=lan", "driver=none")
+    for slot in (15, 16):  # the second takes over the address of the first
+        ridge("create", "net", f"packed{slot}", "pf=lan", f"slot={slot}", "driver=none",
+              "packed=true", "queues=2", "mtu=1500", "trust=true")
     guest = new_guest([device], kernel="built", memory="512M", append=APPEND,
                       files=programs("guest_legacy_net", "guest_migrate"))
     guest.boot()
@@ -66,6 +70,11 @@ def test_legacy_driver_on_the_io_bar(host, mode):
 @pytest.mark.parametrize("mode", ["group", "cdev"])
 def test_every_arc_of_migration(host, mode):
     assert take_through_migration(host, mode, "net", VFS, LINK) == []
+
+
+def test_every_arc_of_migration_with_packed_rings(host):
+    """Their places and wrap counters are in a part of ridge's own, which Linux' driver carries."""
+    assert take_through_migration(host, "cdev", "net-packed", PACKED, LINK) == []
 
 
 def test_function_made_while_the_host_runs(host, ridge):
