@@ -39,7 +39,7 @@ struct param {
 	const char *unset;  /* the value that stands for no value, or NULL */
 	const char *const *choices;
 	uint64_t min, max;
-	uint64_t max_net; /* the bound for type net where it is another; 0: it is not */
+	const uint64_t *maxes; /* by type, in the order of its words; NULL: max for all */
 };
 
 struct param_set {

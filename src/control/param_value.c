@@ -85,6 +85,9 @@ static int number_parse(const struct param *key, const char *text, uint64_t *num
 	*number = value;
 	return 0;
 wrong:
+	if (key->min == key->max)
+		return error_params(e, "%s=%s: give %llu, or leave it out", key->key, text,
+				    (unsigned long long)key->max);
 	return error_params(e, "%s=%s: give a %s from %llu to %llu", key->key, text,
 			    power  ? "power of two"
 			    : size ? "number of bytes"

@@ -16,6 +16,9 @@ static const char *const links[] = { "up", "down", NULL };
 
 _Static_assert(PARAMS_MAX <= 32, "params.given");
 
+/* By type: what its devices have (src/devices/types.c); of net, pairs. */
+static const uint64_t queues_max[] = { 64, 32, 1 };
+
 #define KEY(name, what, ...)                                     \
 	{                                                        \
 		.key = name, .kind = PARAM_##what, ##__VA_ARGS__ \
@@ -27,9 +30,9 @@ static const struct param function_keys[FUNCTION_KEYS] = {
 	[FUNCTION_DRIVER] = KEY("driver", CHOICE, .unset = "vfio-pci", .choices = drivers),
 	[FUNCTION_PF] = KEY("pf", OBJECT, .flags = PARAM_PLACE),
 	[FUNCTION_SLOT] = KEY("slot", NUMBER, .flags = PARAM_PLACE, .min = 1, .max = 4094),
-	[FUNCTION_QUEUES] = KEY("queues", NUMBER, .min = 1, .max = 1024, .max_net = 32 /* pairs */),
-	/* virtio 1.3, 2.7: a split virtqueue holds at most 32768 */
-	[FUNCTION_QUEUE_SIZE] = KEY("queue_size", SIZE, .min = 2, .max = 32768),
+	[FUNCTION_QUEUES] = KEY("queues", NUMBER, .min = 1, .max = 64, .maxes = queues_max),
+	/* virtqueues of ours (VIRTQ_SIZE_MAX); virtio 1.3, 2.7, would have at most 32768 */
+	[FUNCTION_QUEUE_SIZE] = KEY("queue_size", SIZE, .min = 2, .max = 1024),
 	[FUNCTION_PACKED] = KEY("packed", BOOL, .unset = "false"),
 	[FUNCTION_OWNER] = KEY("owner", ACCOUNT),
 	[FUNCTION_GROUP] = KEY("group", ACCOUNT),
@@ -92,10 +95,22 @@ int params_set(struct params *p, unsigned key, const char *text)
 	return 0;
 }
 
+/* The key with the bound that it has for the type. */
+static struct param key_of_type(const struct params *p, unsigned i)
+{
+	struct param key = p->set->keys[i];
+	const char *type = p->value[p->set->type];
+
+	for (unsigned t = 0; key.maxes && type && types[t]; t++)
+		if (!strcmp(types[t], type))
+			key.max = key.maxes[t];
+	return key;
+}
+
 /* A value may come in JSON's own type or, as from a command line, as a string. */
 static int value_parse(struct params *p, unsigned i, struct json_object *value, struct error *e)
 {
-	const struct param *key = &p->set->keys[i];
+	const struct param *key = &p->set->keys[i], bounded = key_of_type(p, i);
 	char out[PATH_MAX + 1];
 	const char *text;
 	int err;
@@ -122,7 +137,7 @@ static int value_parse(struct params *p, unsigned i, struct json_object *value, 
 	default:
 		return error_params(e, "%s: give a string, a number or a boolean", key->key);
 	}
-	err = param_value(key, text, out, sizeof(out), e);
+	err = param_value(&bounded, text, out, sizeof(out), e);
 	if (err)
 		return err;
 	return params_set(p, i, out) ? error_set(e, ENOMEM, "out of memory") : 0;
@@ -240,11 +255,6 @@ static int key_check(struct params *p, unsigned i, struct error *e)
 				    "%s can be given to what exists only; leave it out, and set "
 				    "it then",
 				    key->key);
-	if (p->value[i] && key->max_net && !strcmp(p->value[p->set->type], "net") &&
-	    params_number(p, i) > key->max_net)
-		return error_params(e, "%s=%s: give a number from %llu to %llu", key->key,
-				    p->value[i], (unsigned long long)key->min,
-				    (unsigned long long)key->max_net);
 	if (!p->value[i] && (key->flags & PARAM_REQUIRED) && key_applies(p, i))
 		return error_params(e, "%s is missing; give %s=...", key->key, key->key);
 	if (params_fill_key(p, i))

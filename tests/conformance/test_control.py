@@ -121,6 +121,21 @@ def test_create_refused_leaves_nothing(daemon, params, message):
     assert daemon.names() == [] and sockets(daemon) == []
 
 
+@pytest.mark.parametrize("kind, queues, right", [
+    ("blk", 64, "a number from 1 to 64"), ("net", 32, "a number from 1 to 32"),
+    ("rng", 1, "1, or leave it out")])
+def test_create_with_as_many_queues_as_can_be(daemon, kind, queues, right):
+    """What is taken is possible, and one more is refused with what would be right."""
+    params = {"type": kind, "name": "x", **({"image": daemon.image()} if kind == "blk" else {})}
+    error = daemon.fails("function.create", queues=queues + 1, **params)
+    assert error.code == -32602
+    assert error.message == f"create {kind} x: queues={queues + 1}: give {right}"
+    error = daemon.fails("function.create", queue_size=2048, **params)
+    assert error.message == \
+        f"create {kind} x: queue_size=2048: give a power of two from 2 to 1024"
+    assert create(daemon, **params, queues=queues, queue_size="1K")["state"] == "idle"
+
+
 def test_create_image_that_is_no_disk(daemon):
     fifo = os.path.join(daemon.directory, "fifo")
     os.mkfifo(fifo)

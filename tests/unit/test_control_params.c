@@ -166,7 +166,7 @@ static void numbers(void **state)
 static void sizes(void **state)
 {
 	static const char *const bad[] = {
-		"3", "1", "64K", "1T", "1KK", "99999999999999999999G", "18014398509481984K"
+		"3", "1", "2K", "2048", "1T", "1KK", "99999999999999999999G", "18014398509481984K"
 	};
 	char text[128], why[128];
 
@@ -174,7 +174,7 @@ static void sizes(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		snprintf(text, sizeof(text),
 			 "{\"type\":\"rng\",\"name\":\"a\",\"queue_size\":\"%s\"}", bad[i]);
-		snprintf(why, sizeof(why), "queue_size=%s: give a power of two from 2 to 32768",
+		snprintf(why, sizeof(why), "queue_size=%s: give a power of two from 2 to 1024",
 			 bad[i]);
 		refuses(text, why);
 	}
