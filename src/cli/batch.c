@@ -11,7 +11,9 @@
 #define READ_SIZE 65536
 #define DEPTH_MAX 32
 
-/* Parses what can be read from fd. Returns NULL with wrong set. */
+#define READ_RIGHT "give a file that you may read, or - for standard input"
+
+/* Parses what can be read from fd. Returns NULL with wrong set, or, if it cannot be read, errno. */
 static struct json_object *parse(int fd, const char **wrong)
 {
 	struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
@@ -33,7 +35,7 @@ static struct json_object *parse(int fd, const char **wrong)
 		}
 	}
 	if (n < 0)
-		*wrong = strerror(errno);
+		; /* errno says it */
 	else if (err == json_tokener_continue)
 		*wrong = "not JSON: it ends too early";
 	else if (err != json_tokener_success)
@@ -41,9 +43,10 @@ static struct json_object *parse(int fd, const char **wrong)
 	else if (!json_object_is_type(value, json_type_array))
 		*wrong = "not an array; give one of objects as function.create takes them";
 	json_tokener_free(tok);
-	if (*wrong)
-		json_object_put(value);
-	return *wrong ? NULL : value;
+	if (!*wrong && n >= 0)
+		return value;
+	json_object_put(value);
+	return NULL;
 }
 
 /* Images are where the caller is, not where ridged is. */
@@ -70,15 +73,16 @@ int run_create_batch(const struct command *cmd, struct failure *f)
 	int fd = standard ? STDIN_FILENO : open(cmd->batch, O_RDONLY | O_CLOEXEC);
 	struct json_object *array = NULL, *params, *result = NULL;
 	const char *wrong = NULL;
+	int err;
 
-	if (fd < 0)
-		wrong = strerror(errno);
-	else
+	if (fd >= 0)
 		array = parse(fd, &wrong);
+	err = wrong ? EINVAL : errno;
 	if (!standard && fd >= 0)
 		close(fd);
-	if (wrong) {
-		failure_set(f, EINVAL, "create --batch %s: %s", cmd->batch, wrong);
+	if (!array) {
+		failure_set(f, err, "create --batch %s: %s%s", cmd->batch,
+			    wrong ? wrong : strerror(err), wrong ? "" : "; " READ_RIGHT);
 		return -1;
 	}
 	resolve_images(array);

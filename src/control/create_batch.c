@@ -558,6 +558,7 @@ static int entry_parse(struct create_batch *b, size_t i, struct json_object *jso
 	    json_object_object_get_ex(json, "name", &name) &&
 	    json_object_is_type(name, json_type_string))
 		snprintf(c->name, sizeof(c->name), "%s", json_object_get_string(name));
+	error_clean_text(c->name);
 	err = json ? params_parse(&c->params, &params_function, json, e)
 		   : error_params(e, "give an object as function.create takes it");
 	if (!err) {
@@ -615,6 +616,9 @@ static void batch_looked(struct create_batch *b, int err, struct error *e)
 	}
 	data = json_object_new_object();
 	json_object_object_add(data, "index", json_object_new_int64((int64_t)b->looked));
+	if (b->looked < b->n && b->entries[b->looked].name[0])
+		json_object_object_add(data, "name",
+				       json_object_new_string(b->entries[b->looked].name));
 	batch_refuse(b->call, e, data);
 	b->answered = true;
 	batch_free(b);

@@ -166,8 +166,9 @@ static void pf_gone(struct pf *pf, const char *how)
 	create_batches_kick(ctl);
 	if (add_call)
 		methods_fail(add_call, what, &e);
+	snprintf(what, sizeof(what), "pf restart %s", name);
 	if (restart_call)
-		methods_fail(restart_call, "pf restart", &e);
+		methods_fail(restart_call, what, &e);
 	if (ctl->stopping && list_empty(&ctl->pfs))
 		loop_stop(ctl->loop);
 }

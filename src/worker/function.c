@@ -400,6 +400,27 @@ static struct function *function_new(struct worker *w, const struct ipc_function
 	return fn;
 }
 
+/* Whether there is such a slot, and nobody has it; if not, the request ended. */
+static bool slot_possible(const struct worker *w, const struct ipc_function_create *c,
+			  struct request *req)
+{
+	if (c->slot > w->total_vfs)
+		request_failed(req, -EINVAL,
+			       "create %s: PF %s has no slot %u; give one from 1 to %u, or none",
+			       c->name, w->name, c->slot, w->total_vfs);
+	else if (c->slot && slot_taken(w, c->slot))
+		request_failed(req, -ENOSPC,
+			       "create %s: slot %u of PF %s is not free; give another, or none",
+			       c->name, c->slot, w->name);
+	else if (!c->slot && !free_slot(w))
+		request_failed(req, -ENOSPC,
+			       "create %s: PF %s has all its %u slots in use; give another PF",
+			       c->name, w->name, w->total_vfs);
+	else
+		return true;
+	return false;
+}
+
 void function_create(struct worker *w, struct request *req)
 {
 	const struct ipc_function_create *c = request_body(req);
@@ -428,13 +449,8 @@ void function_create(struct worker *w, struct request *req)
 							     "again");
 		return;
 	}
-	if (!dynamic && (c->slot > w->total_vfs || (c->slot && slot_taken(w, c->slot)) ||
-			 (!c->slot && !free_slot(w)))) {
-		request_failed(req, c->slot > w->total_vfs ? -EINVAL : -ENOSPC,
-			       "create %s: PF %s has no free slot there; it has %u slots, %u taken",
-			       c->name, w->name, w->total_vfs, w->nfunctions);
+	if (!dynamic && !slot_possible(w, c, req))
 		return;
-	}
 	fn = function_new(w, c, req);
 	if (!fn) {
 		request_failed(req, -ENOMEM, "create %s: out of memory", c->name);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -94,6 +95,9 @@ def test_what_exists_counts_and_stays(daemon):
 def test_params_are_looked_at_before_anything_is_done(daemon, functions, message):
     error = fails(daemon, functions)
     assert error.code == -32602 and error.message == "create batch: " + message
+    where = re.match(r"entry (\d+)(?: \((.*?)\))?: ", message)
+    if where:
+        assert error.data["index"] == int(where[1]) and error.data.get("name") == where[2]
     nothing_is_left(daemon)
 
 
@@ -171,6 +175,7 @@ def test_events_come_when_it_is_made(daemon):
 def test_client_that_goes(daemon):
     with daemon.connect() as connection:
         connection.start("function.create_batch", functions=rng(*[f"f{n}" for n in range(50)]))
+        wait_until(lambda: sockets(daemon))  # of one that goes before, nothing is done
     wait_until(lambda: len(daemon.names()) == 50)
 
 
@@ -384,7 +389,12 @@ def test_command_says_which_entry(daemon, tmp_path):
         "ridge: create batch: entry 1 (a): entry 0 has this name, too; give each its own")
     error = json.loads(daemon.ridge("-j", "create", "--batch", str(path), status=1))["error"]
     assert error["code"] == -32602 and error["data"]["index"] == 1
-    assert "No such file" in daemon.ridge("create", "--batch", "/nowhere", status=1)
+    assert daemon.ridge("create", "--batch", "/nowhere", status=1) == (
+        "ridge: create --batch /nowhere: No such file or directory; give a file that you may read, "
+        "or - for standard input")
+    error = json.loads(daemon.ridge("-j", "create", "--batch", "/nowhere", status=1))["error"]
+    assert error["errno"] == "ENOENT"
+    assert "a directory; give a file" in daemon.ridge("create", "--batch", "/", status=1)
 
 
 @pytest.mark.parametrize("argv", [["create", "rng", "a", "--batch", "f"],

@@ -37,7 +37,7 @@ def test_a_slot_is_taken_until_its_last_io_has_ended(ridge, create, attach):
     guest.client.close()
     assert function.show()["state"] == "draining"
     answer = refused(ridge, "create", "blk", "thief", f"image={image}", "share=true", f"slot={slot}")
-    assert "no free slot there" in answer
+    assert f"slot {slot} of PF {function.made['pf']} is not free" in answer
     # Any other slot is another one.
     other = create("blk", driver="none")
     assert other.made["slot"] != slot and other.made["rid"] != function.made["rid"]
