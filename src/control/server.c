@@ -37,6 +37,7 @@ struct server {
 struct client {
 	struct list node;
 	struct server *srv;
+	uid_t uid;
 	struct jsonrpc rpc;
 	struct loop_fd lfd;
 	struct loop_work work; /* everything happens in client_run() */
@@ -362,9 +363,28 @@ static bool peer_in_group(int fd, gid_t gid, gid_t group)
 	return false;
 }
 
+static bool uid_is_ours(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
 static bool peer_allowed(struct server *srv, int fd, const struct ucred *peer)
 {
-	return peer->uid == 0 || peer->uid == geteuid() || peer_in_group(fd, peer->gid, srv->group);
+	return uid_is_ours(peer->uid) || peer_in_group(fd, peer->gid, srv->group);
+}
+
+/* Whether there is room for a client that is counted already. */
+static bool server_has_room(struct server *srv, uid_t uid)
+{
+	unsigned others = 0, same = 0;
+	struct client *c;
+
+	list_for_each (c, &srv->clients, node) {
+		others += !uid_is_ours(c->uid);
+		same += c->uid == uid;
+	}
+	return srv->nclients <= SERVER_CLIENTS_MAX &&
+	       (uid_is_ours(uid) || (others <= SERVER_OTHERS_MAX && same <= SERVER_USER_MAX));
 }
 
 static void client_refuse(struct client *c, int err, const char *text)
@@ -398,11 +418,12 @@ static void client_new(struct server *srv, int fd)
 		return;
 	}
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	c->uid = peer.uid;
 	snprintf(c->rpc.who, sizeof(c->rpc.who), "uid %u, pid %d", peer.uid, (int)peer.pid);
 	if (!peer_allowed(srv, fd, &peer))
 		client_refuse(c, EACCES,
 			      "you may not control ridged; be its user, root, or in its --group");
-	else if (srv->nclients > SERVER_CLIENTS_MAX)
+	else if (!server_has_room(srv, peer.uid))
 		client_refuse(c, EAGAIN, "too many connections; close one and try again");
 }
 

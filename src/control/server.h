@@ -8,7 +8,10 @@
 
 #include "control/control.h"
 
+/* Connections. Whoever is neither root nor our user leaves some to these, and to others like him. */
 #define SERVER_CLIENTS_MAX 256
+#define SERVER_OTHERS_MAX  224
+#define SERVER_USER_MAX    64 /* of one such user */
 
 /* Answers that a client did not read: beyond the first no more calls are taken from it. */
 #define SERVER_PENDING_HIGH (1u << 20)

@@ -4,6 +4,7 @@
 What the methods do is in test_control*.py.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -362,6 +363,43 @@ def test_access_by_group():
         assert "result" in as_user(65534, 1, [], daemon.path, REQUEST % 1)
         assert "result" in as_user(65534, 65534, [2, 1], daemon.path, REQUEST % 1)
         assert as_user(65534, 65534, [2], daemon.path, REQUEST % 1) == "PermissionError"
+
+
+@contextlib.contextmanager
+def being(uid, gid):
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@needs_root
+def test_members_of_the_group_leave_connections_to_others():
+    """64 of each user, and never all: root, to begin with, can always say something."""
+    daemon = Daemon(arguments=["--group", "daemon"])
+    daemon.start()
+    connections, served = [], {}
+    try:
+        for uid in range(65530, 65534):
+            with being(uid, 1):
+                connections += [(uid, daemon.connect()) for _ in range(70)]
+        for uid, connection in connections:
+            with contextlib.suppress(BrokenPipeError):
+                connection.send(REQUEST % 1 + "\n")
+            answer = connection.line()
+            served[uid] = served.get(uid, 0) + ("result" in answer)
+            assert "result" in answer or \
+                error_of(answer, -32000)["data"] == {"errno": "EAGAIN"}
+        assert list(served.values()) == [64, 64, 64, 32]
+        assert daemon("pf.list") == []
+    finally:
+        for _, connection in connections:
+            connection.close()
+        wait_until(lambda: "result" in daemon.connect().ask(REQUEST % 1))
+        daemon.close()
 
 
 @needs_root
