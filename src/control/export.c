@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -158,14 +159,53 @@ static void export_done(struct ipc_request *request, struct ipc_reply *reply)
 	export_end(x, &e);
 }
 
+static int access_of(const struct params *params, struct socket_access *access, struct error *e)
+{
+	return socket_access_parse(params_text(params, EXPORT_OWNER),
+				   params_text(params, EXPORT_GROUP),
+				   params_text(params, EXPORT_MODE), access, e);
+}
+
+/*
+ * Whether an export that lasts is as asked: by the socket itself, as it may have been an earlier
+ * ridged that made it. Returns 0, or a negative errno with e set.
+ */
+static int export_same(const struct pf *pf, const struct params *params, struct error *e)
+{
+	struct socket_access asked;
+	char owner[64] = "", group[64] = "", mode[64] = "";
+	struct stat have;
+	int err = access_of(params, &asked, e);
+
+	if (err || stat(pf->export_path, &have))
+		return err;
+	if (asked.uid == (uid_t)-1)
+		asked.uid = geteuid();
+	if (asked.gid == (gid_t)-1)
+		asked.gid = getegid();
+	if (asked.uid != have.st_uid)
+		snprintf(owner, sizeof(owner), " owner (have %u, asked %u)", have.st_uid,
+			 asked.uid);
+	if (asked.gid != have.st_gid)
+		snprintf(group, sizeof(group), " group (have %u, asked %u)", have.st_gid,
+			 asked.gid);
+	if (asked.mode != (have.st_mode & 0777))
+		snprintf(mode, sizeof(mode), " mode (have %04o, asked %04o)", have.st_mode & 0777,
+			 asked.mode);
+	if (!owner[0] && !group[0] && !mode[0])
+		return 0;
+	return error_set(e, EEXIST,
+			 "it is exported with other parameters:%s%s%s; ask for the same, or "
+			 "unexport it first",
+			 owner, group, mode);
+}
+
 static int open_socket(struct export *x, struct pf *pf, const struct params *params,
 		       struct error *e)
 {
 	struct socket_access access;
 	char path[SOCKET_PATH_MAX];
-	int err = socket_access_parse(params_text(params, EXPORT_OWNER),
-				      params_text(params, EXPORT_GROUP),
-				      params_text(params, EXPORT_MODE), &access, e);
+	int err = access_of(params, &access, e);
 
 	if (!err)
 		err = socket_path(pf, path, e);
@@ -190,8 +230,10 @@ void pf_export(struct control *ctl, struct jsonrpc_call *call, struct json_objec
 	}
 	x = export_new(ctl, call, "export", params_text(&params, EXPORT_NAME), &pf);
 	if (x && pf->exported) {
-		jsonrpc_reply(call, pf_json(pf));
-		export_end(x, NULL);
+		err = export_same(pf, &params, &e);
+		if (!err)
+			jsonrpc_reply(call, pf_json(pf));
+		export_end(x, err ? &e : NULL);
 	} else if (x) {
 		err = pf->exporting ? error_set(&e, EBUSY,
 						"it is being exported; try again when "

@@ -322,6 +322,14 @@ def test_unexport(rng):
     assert exported.ridge("unexport", exported.name)["exported"] is False
     for _ in range(2):  # once more changes nothing
         assert exported.ridge("export", exported.name)["socket"] == exported.socket
+    exported.ridge("export", exported.name, "mode=600")
+    with pytest.raises(RidgeError, match=r"other parameters: mode \(have 0600, asked 0660\); ask"):
+        exported.ridge("export", exported.name, "mode=660")
+    exported.ridge("unexport", exported.name)
+    exported.ridge("export", exported.name, "mode=660", f"group={os.getegid()}")
+    exported.ridge("export", exported.name, "mode=660")
+    with pytest.raises(RidgeError, match=r"mode \(have 0660, asked 0600\); ask"):
+        exported.ridge("export", exported.name)
     exported.ridge("unexport", exported.name)
     with pytest.raises(RidgeError, match="no such PF"):
         exported.ridge("export", "nobody")
