@@ -155,13 +155,44 @@ static int run_list(const struct command *cmd, struct failure *f)
 	return 0;
 }
 
+/* The function of that name, or the PF. */
+static int show_any(const struct command *cmd, const char *name, struct json_object **result,
+		    struct failure *f)
+{
+	struct json_object *params = json_object_new_object(), *pfs = NULL;
+	struct failure none = { 0 };
+
+	add_string(params, "name", name);
+	if (!client_call(cmd->runtime_dir, "function.show", params, result, f))
+		return 0;
+	if (strcmp(f->symbol, "ENOENT") != 0 ||
+	    client_call(cmd->runtime_dir, "pf.list", NULL, &pfs, &none)) {
+		json_object_put(none.data);
+		return -1;
+	}
+	for (size_t i = 0; i < json_object_array_length(pfs) && !*result; i++) {
+		struct json_object *pf = json_object_array_get_idx(pfs, i);
+
+		if (!strcmp(output_member(pf, "name"), name))
+			*result = json_object_get(pf);
+	}
+	json_object_put(pfs);
+	if (!*result)
+		return -1;
+	json_object_put(f->data);
+	*f = none;
+	return 0;
+}
+
 static int run_show(const struct command *cmd, struct failure *f)
 {
 	struct json_object *result = NULL;
 
-	if (call(cmd, "function.show", named(cmd), &result, f))
+	if (show_any(cmd, cmd->argv[0], &result, f))
 		return -1;
-	if (!cmd->json)
+	if (cmd->json)
+		output_json(result);
+	else
 		output_object(result);
 	json_object_put(result);
 	return 0;
@@ -254,35 +285,6 @@ static int run_unexport(const struct command *cmd, struct failure *f)
 
 	json_object_object_add(params, "force", json_object_new_boolean(cmd->force));
 	return call_quietly(cmd, "pf.unexport", params, f);
-}
-
-/* The function, or the PF, that a socket is asked for. */
-static int show_any(const struct command *cmd, const char *name, struct json_object **result,
-		    struct failure *f)
-{
-	struct json_object *params = json_object_new_object(), *pfs = NULL;
-	struct failure none = { 0 };
-
-	add_string(params, "name", name);
-	if (!client_call(cmd->runtime_dir, "function.show", params, result, f))
-		return 0;
-	if (strcmp(f->symbol, "ENOENT") != 0 ||
-	    client_call(cmd->runtime_dir, "pf.list", NULL, &pfs, &none)) {
-		json_object_put(none.data);
-		return -1;
-	}
-	for (size_t i = 0; i < json_object_array_length(pfs) && !*result; i++) {
-		struct json_object *pf = json_object_array_get_idx(pfs, i);
-
-		if (!strcmp(output_member(pf, "name"), name))
-			*result = json_object_get(pf);
-	}
-	json_object_put(pfs);
-	if (!*result)
-		return -1;
-	json_object_put(f->data);
-	*f = none;
-	return 0;
 }
 
 /* Without spaces, so that the shell makes two words of it and no more. */
@@ -414,8 +416,8 @@ const struct verb verb_table[] = {
 	  "  --force    although a VMM is connected; its guest loses the device\n", 1, -1, true,
 	  false, run_destroy },
 	{ "list", "", "list functions", NULL, 0, 0, false, false, run_list },
-	{ "show", "NAME", "show all about a function; counters that are 0 are left out", NULL, 1, 1,
-	  false, false, run_show },
+	{ "show", "NAME", "show all about a function or a PF; counters that are 0 are left out",
+	  NULL, 1, 1, false, false, run_show },
 	{ "bind", "NAME DRIVER", "attach a function to another driver",
 	  "DRIVER is vfio-pci, virtio-vfio-pci or none. When the new driver refuses, the function\n"
 	  "stays with the old one.\n",

@@ -334,7 +334,8 @@ struct json_object *pf_json(const struct pf *pf)
 	object_add(o, "max_vfs", json_object_new_int64(pf->max_vfs));
 	object_add(o, "exported", json_object_new_boolean(pf->exported));
 	object_add(o, "socket", string_or_null(export_socket(pf)));
-	object_add(o, "peer_pid", pf->peer_pid ? json_object_new_int(pf->peer_pid) : NULL);
+	object_add(o, "peer_pid", pid_or_null(pf->peer_pid));
+	object_add(o, "params", params_json(&pf->params));
 	object_add(o, "admin_commands", commands_json(pf));
 	return o;
 }

@@ -16,9 +16,10 @@ from control import Daemon, RpcError, create, running, sockets, wait_until
 def test_pf_add_list_remove(daemon):
     made = daemon("pf.add", name="p", type="rng", max_vfs=2)
     assert set(made) == {"name", "type", "rid", "pid", "state", "text", "functions", "max_vfs",
-                         "exported", "socket", "peer_pid", "admin_commands"}
+                         "exported", "socket", "peer_pid", "params", "admin_commands"}
     assert (made["name"], made["type"], made["max_vfs"]) == ("p", "rng", 2)
     assert (made["functions"], made["state"]) == (0, "ready")
+    assert made["params"] == {"type": "rng", "name": "p", "max_vfs": 2}
     assert daemon("pf.add", name="p", type="rng", max_vfs="2")["pid"] == made["pid"]
     error = daemon.fails("pf.add", name="p", type="rng")
     assert error.errno == "EEXIST" and "max_vfs (have 2, asked 255)" in error.message
@@ -34,6 +35,24 @@ def test_pf_add_list_remove(daemon):
     assert "p" not in [pf["name"] for pf in daemon("pf.list")]
     assert not os.path.exists(os.path.join(daemon.runtime, "pf", "p.sock"))
     assert daemon.fails("pf.remove", name="p").errno == "ENOENT"
+
+
+def test_parameters_of_a_pf_can_be_seen():
+    """As they were given or made up, and by an earlier ridged."""
+    with Daemon(fake=False) as daemon:
+        image = daemon.image("vf.img")
+        daemon("pf.add", name="p", type="blk", image=image, vf_image=daemon.directory + "/%n.img",
+               vf_size="1M")
+        lan = daemon("pf.add", name="lan", type="net")
+        want = {"type": "blk", "name": "p", "max_vfs": 255, "image": image,
+                "vf_image": daemon.directory + "/%n.img", "vf_size": 1 << 20}
+        assert lan["params"].pop("mac").count(":") == 5
+        assert lan["params"] == {"type": "net", "name": "lan", "max_vfs": 255}
+        daemon.end()
+        daemon.start()
+        assert [pf["params"] for pf in daemon("pf.list") if pf["name"] == "p"] == [want]
+        assert json.loads(daemon.ridge("-j", "show", "p"))["params"] == want
+        assert f"\n  image:            {image}\n" in daemon.ridge("show", "p")
 
 
 def test_pf_of_another_type(daemon):
