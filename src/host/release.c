@@ -44,10 +44,11 @@ static void put_back(struct host *host, struct host_change *change, const char *
 	function_driver(host, rid, outcome->driver);
 }
 
-/* Somebody has put it back by hand already. */
-static bool is_as_before(const struct host_record *record, const char *driver, const char *override)
+/* Some of it is back already, by hand or by a release that was killed. */
+static bool is_half_back(const struct host_record *record, const char *driver, const char *override)
 {
-	return !strcmp(driver, record->was_driver) && !strcmp(override, record->was_override);
+	return !strcmp(override, record->was_override) &&
+	       (!driver[0] || !strcmp(driver, record->was_driver));
 }
 
 static void release_one(struct host *host, struct host_change *change, bool force,
@@ -67,7 +68,7 @@ static void release_one(struct host *host, struct host_change *change, bool forc
 	ret = function_override(host, rid, override);
 	if (!ret)
 		ret = record_current(host, rid, override, &change->record);
-	if (ret == -ESTALE && !is_as_before(record, outcome->was, override)) {
+	if (ret == -ESTALE && !is_half_back(record, outcome->was, override)) {
 		record_remove(host, rid);
 		outcome_fail(outcome, ret,
 			     "its driver_override is %s now and no longer %s, so it stays as it is",
@@ -81,12 +82,10 @@ static void release_one(struct host *host, struct host_change *change, bool forc
 			     outcome->was[0] ? outcome->was : "no driver");
 		return;
 	}
-	if (!ret) {
-		if (!strcmp(outcome->was, record->driver) &&
-		    function_unbind(host, rid, record->driver, force, outcome))
-			return;
-		put_back(host, change, outcome->was, outcome);
-	}
+	if (!strcmp(outcome->was, record->driver) &&
+	    function_unbind(host, rid, record->driver, force, outcome))
+		return;
+	put_back(host, change, outcome->was, outcome);
 	if (outcome->err)
 		return;
 	change->released = true;

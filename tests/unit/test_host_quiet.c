@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ridge host adopt: autoprobe off while functions appear, and on again whatever happens. */
+/* ridge host adopt: autoprobe off while functions appear, and all put back whatever happens. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -225,6 +225,34 @@ static void test_killed(void **state)
 	assert_true(store > 9);
 }
 
+/* The same of release: another one does the rest. */
+static void test_killed_release(void **state)
+{
+	struct fixture *f = *state;
+	int status = SIGKILL;
+
+	for (unsigned store = 1; WIFSIGNALED(status); store++) {
+		struct model_function *pf, *fn;
+
+		model_init(&f->m);
+		pf = model_add_pf(&f->m, "0000:01:00.0", 4, 1, 1);
+		fn = model_add(&f->m, "0000:00:05.0", false);
+		model_probe_all(&f->m);
+		assert_int_equal(adopt(f, "vfio-pci", "00:05.0", "01:00.1"), 0);
+		f->m.kill_at = f->m.stores + store;
+		if (!fork())
+			_exit(release(f, "00:05.0", "01:00.1") ? 1 : 0);
+		assert_true(wait(&status) > 0);
+		f->m.kill_at = 0;
+		release(f, "00:05.0", "01:00.1");
+		assert_string_equal(fn->driver, "normal");
+		assert_string_equal(fn->override, "");
+		assert_int_equal(pf->numvfs, 0);
+		assert_int_equal(records(f), 0);
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* That is said, all else is as before, and the next commands try again. */
 static void test_autoprobe_does_not_come_back(void **state)
 {
@@ -264,6 +292,7 @@ int main(void)
 		T(test_driver_registers_while_autoprobe_is_off),
 		T(test_signal_while_autoprobe_is_off),
 		T(test_killed),
+		T(test_killed_release),
 		T(test_autoprobe_does_not_come_back),
 	};
 
