@@ -3,11 +3,13 @@
 """./run linux-host [TYPE] [KEY=VALUE ...]: a shell in a Linux host with a PF that is all software.
 
 A ridged of its own, a PF with the keys of `ridge pf add`, exported, and the built kernel in QEMU
-with that domain. The terminal is the guest's; the end of its shell, or `poweroff -f`, ends all.
+with that domain. The terminal is the guest's; the end of its shell, `poweroff -f`, or the end of
+the terminal, ends all.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,9 @@ DEFAULTS = {
     "blk": ["max_vfs=64", "image={0}/pf.img", "vf_image={0}/vf%n.img", "vf_size=64M"],
     "rng": ["max_vfs=64"],
 }
+
+# A terminal that is closed, and kill(1).
+ENDS = (signal.SIGHUP, signal.SIGTERM)
 
 # Process 1. The shell needs a session whose terminal is the serial line, or it has no ^C.
 INIT = r"""#!/bin/sh
@@ -89,12 +94,21 @@ def play(directory, kind, keys):
         return subprocess.run(guest.argv, check=False).returncode
 
 
+def end(number, _):
+    """Without this, what was started would outlive us."""
+    for each in ENDS:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     kind = sys.argv[1] if len(sys.argv) > 1 else "net"
     if kind not in DEFAULTS or any("=" not in key for key in sys.argv[2:]):
         print("usage: ./run linux-host [net|blk|rng] [KEY=VALUE ...]; the keys are those of "
               "ridge pf add", file=sys.stderr)
         return 2
+    for number in ENDS:
+        signal.signal(number, end)
     directory = tempfile.mkdtemp(prefix="ridge-", dir="/tmp")
     try:
         return play(directory, kind, sys.argv[2:])
