@@ -161,13 +161,13 @@ static void function_take_fds(struct function *fn, const struct ipc_function_inf
 	size_t next = 0;
 
 	for (unsigned i = 0; i < FUNCTION_FDS; i++) {
-		bool sent = (info->fds & (1u << i)) && next < reply->nfds;
+		bool has = info->fds & (1u << i);
 
-		if (sent && fn->fds[i] < 0)
+		if (has && fn->fds[i] < 0 && next < reply->nfds)
 			fn->fds[i] = fd_take(&reply->fds[next]);
-		else if (!sent && i == FUNCTION_FD_LISTEN)
+		else if (!has && i == FUNCTION_FD_LISTEN)
 			fd_close(&fn->fds[i]);
-		next += sent;
+		next += has;
 	}
 }
 
@@ -269,6 +269,7 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 				function_abandon(fn);
 		}
 		pf->adopted = true;
+		pf->link.descriptors = false;
 		json_object_put(pf->known);
 		pf->known = NULL;
 		commit_again(pf);

@@ -230,16 +230,24 @@ static const char *message_take(struct ipc_link *link, const char *data, size_t 
 	return NULL;
 }
 
+static ssize_t recv_error(ssize_t n)
+{
+	return n < 0 ? -errno : n;
+}
+
 /* Returns false when there is no more to read. */
 static bool link_receive(struct ipc_link *link)
 {
 	_Alignas(8) char data[IPC_MESSAGE_MAX];
 	int fds[IPC_FDS_MAX];
-	size_t nfds = IPC_FDS_MAX;
+	size_t nfds = link->descriptors ? IPC_FDS_MAX : 0;
 	const char *wrong;
 	ssize_t n;
 
-	n = fd_recv(link->lfd.fd, data, sizeof(data), fds, &nfds, MSG_DONTWAIT);
+	if (link->descriptors)
+		n = fd_recv(link->lfd.fd, data, sizeof(data), fds, &nfds, MSG_DONTWAIT);
+	else
+		n = recv_error(recv(link->lfd.fd, data, sizeof(data), MSG_DONTWAIT));
 	if (n == -EAGAIN)
 		return false;
 	if (n <= 0) {

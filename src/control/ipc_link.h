@@ -11,7 +11,8 @@
  *   IPC_LOST  The connection ended, and there will be no reply. The last call, too.
  *
  * What comes from a PF process is checked here (numbers, sizes, terminated strings): it serves
- * guests and may have been taken over by one.
+ * guests and may have been taken over by one. Descriptors are taken only while they are needed: one
+ * of a file system that a guest's VMM serves hangs whoever closes it (base/closer.h).
  */
 #ifndef RIDGE_CONTROL_IPC_LINK_H
 #define RIDGE_CONTROL_IPC_LINK_H
@@ -62,6 +63,7 @@ struct ipc_link {
 	struct loop *loop;
 	struct loop_fd lfd; /* .fd is -1 while there is no connection */
 	uint32_t seq;
+	bool descriptors;        /* messages may carry some; if not, the kernel drops them */
 	struct list requests;    /* sent, not answered */
 	struct list unsent;      /* for want of room in the socket */
 	struct loop_timer again; /* to send, when no event says that it is possible */

@@ -633,6 +633,7 @@ void pf_find(struct control *ctl, const char *name)
 	if (!pf)
 		return;
 	err = pf_connect(pf);
+	pf->link.descriptors = true;
 	if (!pf_dead(pf, err))
 		pf->known = registry_file_known(ctl, name);
 	if (!err) {

@@ -5,10 +5,12 @@ Without a guest: the VMM is ours.
 """
 
 import errno
+import json
 import os
 import time
 
 import pytest
+from control import Daemon
 from vfio_user import Client, Closed, Refused, wait_for
 
 VIRTUAL_PAGE = 4096
@@ -95,3 +97,21 @@ def test_who_passes_too_many_of_them_waits_alone(fs, functions):
     assert wait_for(attaches, 10)
     works(patient)
     patient.close()
+
+
+def test_ridged_takes_none_of_a_pf_process(fs, tmp_path):
+    """One that was taken over may have such a descriptor, and others' PFs have the same ridged."""
+    forges = tmp_path / "forges"
+    with Daemon(environment={"FAKE_PF_FORGES": str(forges)}) as daemon:
+        daemon("function.create", type="rng", name="a")
+        fs.hang("flush", "getattr")
+        try:
+            forges.write_text(json.dumps({"attach": fs.path}))
+            fs.wait(lambda count: daemon("function.list") and count["open"] == 1)
+            start = time.monotonic()
+            for _ in range(20):
+                assert daemon("function.show", name="a")["state"] == "idle"
+            assert time.monotonic() - start < 10 and fs.count()["held"] == 0
+        finally:
+            forges.unlink()
+            fs.go()

@@ -14,7 +14,8 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
   uncommitted-*  ridged is killed when it says that the batch is finished, which is not heard
 FAKE_PF_FORGES names a file that may be there, a JSON object of what it says about itself that is
 not so: pf (its spec), type, specs (of functions, by name), ghosts (specs of functions that there
-are none of), no_backend (true: it sends no images), wants (a VF whose image it asks for).
+are none of), no_backend (true: it sends no images), wants (a VF whose image it asks for),
+attach (a file that it sends a descriptor of, with each answer).
 """
 
 import argparse
@@ -59,6 +60,7 @@ class FakePf:
         self.total_vfs = 0
         self.functions = {}
         self.refused = set()
+        self.attached = None
         self.selector = selectors.DefaultSelector()
         self.controls = []
         self.later = []  # (time, function)
@@ -115,6 +117,11 @@ class FakePf:
 
     def reply(self, control, kind, seq, body=b"", flags=0, error=0, fds=()):
         body = bytes(body)
+        attach = self.forged("attach", None)
+        if attach:
+            if self.attached is None:
+                self.attached = os.open(attach, os.O_RDONLY)
+            fds = [*fds, self.attached]
         message = bytes(ipc.ipc_header(
             magic=ipc.IPC_MAGIC, version=ipc.IPC_VERSION, type=kind, seq=seq,
             flags=ipc.IPC_REPLY | flags, error=error,
