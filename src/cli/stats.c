@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 
@@ -28,7 +29,7 @@ static const struct group {
 	{ "FAULTS", { "dma_faults", "device_errors" } },
 };
 
-#define GROUPS      (sizeof(groups) / sizeof(groups[0]))
+#define GROUPS      ARRAY_LEN(groups)
 #define DROP_PREFIX "drop_"
 
 static uint64_t counter(struct json_object *counters, const char *name)
@@ -129,7 +130,7 @@ static void pfs_table(struct json_object *pfs)
 		json_object_object_add(pf, "parts",
 				       json_object_get(json_object_array_get_idx(commands, 1)));
 	}
-	output_table(pfs, columns, sizeof(columns) / sizeof(columns[0]));
+	output_table(pfs, columns, ARRAY_LEN(columns));
 }
 
 int run_stats(const struct command *cmd, struct failure *f)

@@ -10,6 +10,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "cli/output.h"
 
 #define END_MS 2000 /* how long to wait for ridged's process after its last answer */
@@ -150,7 +151,7 @@ static int run_list(const struct command *cmd, struct failure *f)
 	if (call(cmd, "function.list", NULL, &result, f))
 		return -1;
 	if (!cmd->json)
-		output_table(result, columns, sizeof(columns) / sizeof(columns[0]));
+		output_table(result, columns, ARRAY_LEN(columns));
 	json_object_put(result);
 	return 0;
 }
@@ -251,7 +252,7 @@ static int run_pf_list(const struct command *cmd, struct failure *f)
 	if (call(cmd, "pf.list", NULL, &result, f))
 		return -1;
 	if (!cmd->json)
-		output_table(result, columns, sizeof(columns) / sizeof(columns[0]));
+		output_table(result, columns, ARRAY_LEN(columns));
 	json_object_put(result);
 	return 0;
 }
@@ -499,4 +500,4 @@ const struct verb verb_table[] = {
 #endif
 };
 
-const unsigned verb_count = sizeof(verb_table) / sizeof(verb_table[0]);
+const unsigned verb_count = ARRAY_LEN(verb_table);

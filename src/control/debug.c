@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "control/error.h"
 #include "control/pf_process.h"
 
@@ -46,7 +47,7 @@ static void fault_done(struct ipc_request *request, struct ipc_reply *reply)
 
 static uint32_t escape_find(const char *name)
 {
-	for (uint32_t i = 1; i < sizeof(escapes) / sizeof(escapes[0]); i++)
+	for (uint32_t i = 1; i < ARRAY_LEN(escapes); i++)
 		if (!strcmp(escapes[i], name))
 			return i;
 	return 0;

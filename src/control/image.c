@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/fd.h"
 
 #define IMAGE_SIZE_MIN 512 /* one sector (virtio 1.3, 5.2.4) */
@@ -102,9 +103,9 @@ static int lock_shared(int fd)
 				      QEMU_USED + QEMU_RESIZE };
 	int err = 0;
 
-	for (size_t i = 0; i < sizeof(take) / sizeof(take[0]) && !err; i++)
+	for (size_t i = 0; i < ARRAY_LEN(take) && !err; i++)
 		err = lock_range(fd, F_RDLCK, take[i], 1);
-	for (size_t i = 0; i < sizeof(test) / sizeof(test[0]) && !err; i++)
+	for (size_t i = 0; i < ARRAY_LEN(test) && !err; i++)
 		err = lock_test(fd, test[i]);
 	return err;
 }

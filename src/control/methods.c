@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "control/export.h"
 #include "control/functions.h"
@@ -223,7 +224,7 @@ void methods_call(struct jsonrpc_call *call, const char *name, struct json_objec
 		methods_fail(call, name, &e);
 		return;
 	}
-	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
 		if (!strcmp(methods[i].name, name)) {
 			methods[i].run(ctl, call, params);
 			return;

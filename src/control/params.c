@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control/param_keys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ static const char *const legacies[] = { "auto", "only", NULL };
 static const char *const backends[] = { "switch", NULL };
 static const char *const links[] = { "up", "down", NULL };
 
-_Static_assert(PARAMS_MAX <= 32, "params.given");
+static_assert(PARAMS_MAX <= 32, "params.given");
 
 /* By type: what its devices have (src/devices/types.c); of net, pairs. */
 static const uint64_t queues_max[] = { 64, 32, 1 };

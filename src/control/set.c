@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "control/events.h"
 #include "control/operation.h"
@@ -21,7 +22,7 @@ static const struct change {
 	{ FUNCTION_SIZE, IPC_SET_SIZE },
 };
 
-#define CHANGES (sizeof(changes) / sizeof(changes[0]))
+#define CHANGES ARRAY_LEN(changes)
 
 struct set {
 	struct operation *op;

@@ -15,6 +15,7 @@
 #ifndef RIDGE_DEVICES_NET_H
 #define RIDGE_DEVICES_NET_H
 
+#include <assert.h>
 #include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <sys/uio.h>
@@ -80,7 +81,7 @@ struct net_state {
 	uint64_t vlans[4096 / 64];
 };
 
-_Static_assert(sizeof(struct net_state) <= DEVICE_TYPE_STATE_LEN, "net state");
+static_assert(sizeof(struct net_state) <= DEVICE_TYPE_STATE_LEN, "net state");
 
 struct net {
 	struct virtio_device dev;

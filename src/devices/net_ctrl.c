@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "devices/net.h"
 
 /* The longest command: two full tables. */
@@ -60,7 +61,7 @@ static uint8_t rx_mode(struct net *net, const struct command *cmd)
 				       ? VIRTIO_NET_F_CTRL_RX_EXTRA
 				       : VIRTIO_NET_F_CTRL_RX;
 
-	if (cmd->hdr.cmd >= sizeof(modes) / sizeof(modes[0]) || cmd->len < 1 || cmd->data[0] > 1 ||
+	if (cmd->hdr.cmd >= ARRAY_LEN(modes) || cmd->len < 1 || cmd->data[0] > 1 ||
 	    !virtio_device_has(&net->dev, feature))
 		return VIRTIO_NET_ERR;
 	*modes[cmd->hdr.cmd] = cmd->data[0];

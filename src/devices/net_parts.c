@@ -4,10 +4,12 @@
  * command of the control queue, in the format of that command's data; and one of ours for what
  * these can't say.
  */
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "devices/net.h"
 #include "virtio/parts.h"
 
@@ -45,7 +47,7 @@ enum seen {
 	SEEN_OWN,
 };
 
-_Static_assert(sizeof(struct staged) <= VIRTIO_PARTS_STAGED_LEN, "staged net parts");
+static_assert(sizeof(struct staged) <= VIRTIO_PARTS_STAGED_LEN, "staged net parts");
 
 static uint8_t *rx_mode(struct net_state *st, uint8_t cmd)
 {
@@ -58,7 +60,7 @@ static uint8_t *rx_mode(struct net_state *st, uint8_t cmd)
 		[VIRTIO_NET_CTRL_RX_NOBCAST] = &st->nobcast,
 	};
 
-	return cmd < sizeof(modes) / sizeof(modes[0]) ? modes[cmd] : NULL;
+	return cmd < ARRAY_LEN(modes) ? modes[cmd] : NULL;
 }
 
 /* --- getting --- */

@@ -4,6 +4,8 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 
+#include "base/array.h"
+
 static void none_probe(const struct function_host *host, struct probe_wait *wait)
 {
 	(void)host;
@@ -29,7 +31,7 @@ const struct function_driver *function_driver_find(const char *name)
 		&none_driver,
 	};
 
-	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
 		if (!strcmp(drivers[i]->name, name))
 			return drivers[i];
 	return NULL;

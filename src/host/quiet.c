@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "host/internal.h"
 
 #define DEVICES   "bus/pci/devices"
@@ -17,7 +18,7 @@
  * at once.
  */
 static const char *const parts[] = { "switches", "vfs", "devices", "drivers" };
-#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+#define N_PARTS ARRAY_LEN(parts)
 
 static struct json_object *part(const struct quiet *quiet, const char *name)
 {
@@ -65,7 +66,7 @@ int quiet_begin(struct host *host, struct quiet *quiet)
 	int ret;
 
 	sigemptyset(&waiting);
-	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (unsigned i = 0; i < ARRAY_LEN(signals); i++)
 		sigaddset(&waiting, signals[i]);
 	sigprocmask(SIG_BLOCK, &waiting, &quiet->signals);
 	quiet->state = json_object_new_object();

@@ -2,6 +2,7 @@
 #ifndef RIDGE_OWNER_INTERNAL_H
 #define RIDGE_OWNER_INTERNAL_H
 
+#include <assert.h>
 #include <linux/virtio_ring.h>
 
 #include "owner/owner.h"
@@ -56,7 +57,7 @@ struct adminq_memory {
 	} large[ADMINQ_LARGE];
 };
 
-_Static_assert(sizeof(struct adminq_memory) % 4096 == 0, "admin queue memory");
+static_assert(sizeof(struct adminq_memory) % 4096 == 0, "admin queue memory");
 
 struct adminq {
 	struct loop *loop;

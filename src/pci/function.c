@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pci/function.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -118,7 +119,7 @@ void pci_function_add_pcie(struct pci_function *fn)
 		uint8_t rest[0x3c - 0x0c];
 	} body = { 0 }, mask = { 0 };
 
-	_Static_assert(sizeof(body) == 0x3c - 2, "PCI Express capability");
+	static_assert(sizeof(body) == 0x3c - 2, "PCI Express capability");
 	/* Directly on the root bus, without a link. */
 	body.flags = htole16(2 | PCI_EXP_TYPE_RC_END << 4);
 	body.devcap = htole32(PCI_EXP_DEVCAP_FLR | PCI_EXP_DEVCAP_RBER);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "pf/admin.h"
 
 static const uint64_t list_opcodes =
@@ -168,7 +169,7 @@ static struct outcome execute(struct pf *pf, struct admin_command *cmd)
 {
 	if (!group_ok(pf, cmd))
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_GROUP);
-	if (cmd->opcode >= sizeof(commands) / sizeof(commands[0]) ||
+	if (cmd->opcode >= ARRAY_LEN(commands) ||
 	    !(pf->state->opcodes_used[cmd->group] >> cmd->opcode & 1))
 		return admin_invalid(VIRTIO_ADMIN_Q_INVALID_OPCODE);
 	if (!(opcodes_of(cmd->group) >> cmd->opcode & 1))

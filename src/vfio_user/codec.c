@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/array.h"
+
 /* A message: header apart, and what follows it. */
 struct message {
 	const uint8_t *data;
@@ -405,7 +407,7 @@ int vfio_user_decode(const uint8_t *msg, size_t size, size_t nfds, struct vfio_u
 		*why = "a command that only a server sends";
 		return -ENOTSUP;
 	}
-	if (h.command >= sizeof(commands) / sizeof(commands[0]) || !commands[h.command].decode) {
+	if (h.command >= ARRAY_LEN(commands) || !commands[h.command].decode) {
 		*why = "a command that is not supported";
 		return -ENOTSUP;
 	}

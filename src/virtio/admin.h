@@ -6,6 +6,7 @@
 #ifndef RIDGE_VIRTIO_ADMIN_H
 #define RIDGE_VIRTIO_ADMIN_H
 
+#include <assert.h>
 #include <stdint.h>
 
 /* Feature bits (virtio 1.3, 6) that the C library's kernel headers may not have. */
@@ -149,11 +150,11 @@ struct virtio_admin_obj_data {
 #define VIRTIO_ADMIN_PARTS_ALL      1
 #define VIRTIO_ADMIN_PARTS_GET_HEAD 16
 
-_Static_assert(sizeof(struct virtio_admin_cap_data) == 8, "admin capability");
-_Static_assert(sizeof(struct virtio_admin_obj_data) == 24, "admin resource object");
-_Static_assert(sizeof(struct virtio_admin_request) == 24, "admin request");
-_Static_assert(sizeof(struct virtio_admin_reply) == 8, "admin reply");
-_Static_assert(sizeof(struct virtio_admin_legacy_write) == 8, "admin legacy write");
-_Static_assert(sizeof(struct virtio_admin_notify_info) == 16, "admin notify info");
+static_assert(sizeof(struct virtio_admin_cap_data) == 8, "admin capability");
+static_assert(sizeof(struct virtio_admin_obj_data) == 24, "admin resource object");
+static_assert(sizeof(struct virtio_admin_request) == 24, "admin request");
+static_assert(sizeof(struct virtio_admin_reply) == 8, "admin reply");
+static_assert(sizeof(struct virtio_admin_legacy_write) == 8, "admin legacy write");
+static_assert(sizeof(struct virtio_admin_notify_info) == 16, "admin notify info");
 
 #endif

@@ -3,6 +3,7 @@
 #include <linux/virtio_ids.h>
 #include <stddef.h>
 
+#include "base/array.h"
 #include "virtio/legacy.h"
 
 static bool find(const struct virtio_field *fields, size_t n, uint32_t offset,
@@ -27,7 +28,7 @@ bool virtio_legacy_common_field(uint32_t offset, bool msix, struct virtio_field 
 		{ VIRTIO_MSI_CONFIG_VECTOR, 2 }, { VIRTIO_MSI_QUEUE_VECTOR, 2 },
 	};
 
-	return find(fields, sizeof(fields) / sizeof(fields[0]) - (msix ? 0 : 2), offset, field);
+	return find(fields, ARRAY_LEN(fields) - (msix ? 0 : 2), offset, field);
 }
 
 bool virtio_config_field(uint16_t id, uint32_t offset, struct virtio_field *field)
@@ -68,9 +69,9 @@ bool virtio_config_field(uint16_t id, uint32_t offset, struct virtio_field *fiel
 
 	switch (id) {
 	case VIRTIO_ID_BLOCK:
-		return find(blk, sizeof(blk) / sizeof(blk[0]), offset, field);
+		return find(blk, ARRAY_LEN(blk), offset, field);
 	case VIRTIO_ID_NET:
-		return find(net, sizeof(net) / sizeof(net[0]), offset, field);
+		return find(net, ARRAY_LEN(net), offset, field);
 	default: /* the entropy device has no configuration (5.4.4) */
 		return false;
 	}

@@ -22,6 +22,8 @@
 #ifndef RIDGE_VIRTIO_PARTS_H
 #define RIDGE_VIRTIO_PARTS_H
 
+#include <assert.h>
+
 #include "virtio/pci.h"
 
 enum virtio_part_type {
@@ -51,7 +53,7 @@ struct virtio_part_hdr {
 	uint32_t length;
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct virtio_part_hdr) == 16, "device part");
+static_assert(sizeof(struct virtio_part_hdr) == 16, "device part");
 
 struct virtio_part_vq_cfg {
 	uint16_t size;
@@ -94,10 +96,10 @@ struct virtio_part_ridge_vq {
 #define VIRTIO_RIDGE_VQ_F_USED_WRAP  0x2
 #define VIRTIO_RIDGE_VQ_F_SIGNALLED  0x4 /* used_signalled means something */
 
-_Static_assert(sizeof(struct virtio_part_vq_cfg) == 32, "VIRTIO_DEV_PART_VQ_CFG");
-_Static_assert(sizeof(struct virtio_part_vq_notify) == 8, "VIRTIO_DEV_PART_VQ_NOTIFY_CFG");
-_Static_assert(sizeof(struct virtio_part_ridge_device) == 24, "device part of ridge's");
-_Static_assert(sizeof(struct virtio_part_ridge_vq) == 8, "queue part of ridge's");
+static_assert(sizeof(struct virtio_part_vq_cfg) == 32, "VIRTIO_DEV_PART_VQ_CFG");
+static_assert(sizeof(struct virtio_part_vq_notify) == 8, "VIRTIO_DEV_PART_VQ_NOTIFY_CFG");
+static_assert(sizeof(struct virtio_part_ridge_device) == 24, "device part of ridge's");
+static_assert(sizeof(struct virtio_part_ridge_vq) == 8, "queue part of ridge's");
 
 /* One part, decoded. */
 struct virtio_part {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "virtio/pci.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -15,7 +16,7 @@ struct common_cfg {
 	uint16_t admin_queue_num;
 };
 
-_Static_assert(sizeof(struct common_cfg) == 64, "common configuration");
+static_assert(sizeof(struct common_cfg) == 64, "common configuration");
 
 #define COMMON(field) ((uint32_t)offsetof(struct virtio_pci_common_cfg, field))
 

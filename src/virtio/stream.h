@@ -12,6 +12,7 @@
 #ifndef RIDGE_VIRTIO_STREAM_H
 #define RIDGE_VIRTIO_STREAM_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@ struct virtio_stream_header {
 	uint32_t tag;
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct virtio_stream_header) == 16, "migration stream header");
+static_assert(sizeof(struct virtio_stream_header) == 16, "migration stream header");
 
 #define VIRTIO_STREAM_F_OPTIONAL 0x1
 #define VIRTIO_STREAM_TAG_PARTS  0

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "worker/control.h"
@@ -488,8 +489,8 @@ static void dispatch(struct control_conn *conn, const void *message, size_t len,
 	if (header.magic != IPC_MAGIC || header.version != IPC_VERSION || header.length != len)
 		request_failed(req, -EPROTO, "PF %s speaks version %d of another protocol", w->name,
 			       IPC_VERSION);
-	else if (header.type >= sizeof(handlers) / sizeof(handlers[0]) ||
-		 !handlers[header.type].fn || !length_ok(header.type, body))
+	else if (header.type >= ARRAY_LEN(handlers) || !handlers[header.type].fn ||
+		 !length_ok(header.type, body))
 		request_failed(req, -EOPNOTSUPP, "PF %s knows no request %u of %zu bytes", w->name,
 			       header.type, body);
 	else if (!w->type && !handlers[header.type].before_init)

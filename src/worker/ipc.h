@@ -25,6 +25,7 @@
 #ifndef RIDGE_WORKER_IPC_H
 #define RIDGE_WORKER_IPC_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -274,8 +275,8 @@ struct ipc_fault {
 	uint32_t value;
 };
 
-_Static_assert(sizeof(struct ipc_header) == 24, "ipc header");
-_Static_assert(sizeof(struct ipc_header) + sizeof(struct ipc_function_info) < IPC_MESSAGE_MAX,
-	       "an ipc message must fit");
+static_assert(sizeof(struct ipc_header) == 24, "ipc header");
+static_assert(sizeof(struct ipc_header) + sizeof(struct ipc_function_info) < IPC_MESSAGE_MAX,
+	      "an ipc message must fit");
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef RIDGE_WORKER_MEMORY_H
 #define RIDGE_WORKER_MEMORY_H
 
+#include <assert.h>
 #include <stddef.h>
 
 #include "base/counters.h"
@@ -31,6 +32,6 @@ struct function_memory {
 	uint8_t type_state[DEVICE_TYPE_STATE_LEN]; /* device state that the type adds */
 };
 
-_Static_assert(offsetof(struct function_memory, type_state) % 8 == 0, "alignment");
+static_assert(offsetof(struct function_memory, type_state) % 8 == 0, "alignment");
 
 #endif

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "worker/sandbox.h"
 
 /* A filter is for the calls of one architecture: the numbers of others mean something else. */
@@ -213,11 +214,10 @@ int sandbox_calls_enter(void)
 
 	if (!ctx)
 		return -ENOMEM;
-	err = add_calls(ctx, calls, sizeof(calls) / sizeof(calls[0]));
+	err = add_calls(ctx, calls, ARRAY_LEN(calls));
 #if SANDBOX_SANITIZER
 	if (!err)
-		err = add_calls(ctx, sanitizer_calls,
-				sizeof(sanitizer_calls) / sizeof(sanitizer_calls[0]));
+		err = add_calls(ctx, sanitizer_calls, ARRAY_LEN(sanitizer_calls));
 #endif
 	if (!err)
 		err = seccomp_load(ctx); /* sets no_new_privs */
@@ -235,7 +235,6 @@ static int filter_load(struct sock_filter *code, size_t n)
 #define LOAD(field)         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define IF_CALL(name, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, skip, 0)
 #define ANSWER(action)      BPF_STMT(BPF_RET | BPF_K, action)
-#define COUNT(array)        (sizeof(array) / sizeof((array)[0]))
 
 /* A second filter, of which the kernel takes the stricter answer; it has no need of a library. */
 int sandbox_calls_seal(void)
@@ -249,7 +248,7 @@ int sandbox_calls_seal(void)
 		ANSWER(SECCOMP_RET_KILL_PROCESS),
 	};
 
-	return filter_load(code, COUNT(code));
+	return filter_load(code, ARRAY_LEN(code));
 }
 
 int sandbox_calls_closer(void)
@@ -268,5 +267,5 @@ int sandbox_calls_closer(void)
 		ANSWER(SECCOMP_RET_ALLOW),
 	};
 
-	return filter_load(code, COUNT(code));
+	return filter_load(code, ARRAY_LEN(code));
 }
