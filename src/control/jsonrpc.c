@@ -84,7 +84,7 @@ void jsonrpc_close(struct jsonrpc *rpc)
 	rpc->tok = NULL;
 }
 
-/* Answers */
+/* --- answers --- */
 
 static void send_object(struct jsonrpc *rpc, struct json_object *object)
 {
@@ -228,7 +228,7 @@ void jsonrpc_notify(struct jsonrpc *rpc, const char *method, struct json_object 
 	json_object_put(message);
 }
 
-/* Requests */
+/* --- requests --- */
 
 static bool id_legal(struct json_object *id)
 {

@@ -279,7 +279,7 @@ void pf_stop(struct pf *pf)
 		pf_signal_kill(pf);
 }
 
-/* The connection */
+/* --- the connection --- */
 
 static void reconnect_timer(struct loop_timer *timer);
 

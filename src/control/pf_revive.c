@@ -139,7 +139,7 @@ void pf_revive(struct pf *pf, const char *how)
 		       respawn_timer);
 }
 
-/* Functions */
+/* --- functions --- */
 
 static void function_stays_down(struct function *fn, const char *why)
 {

@@ -32,7 +32,7 @@ static void path_of(const struct control *ctl, const char *name, const char *suf
 	snprintf(path, PATH_MAX, "%s/pf/%s" SUFFIX "%s", ctl->runtime_dir, name, suffix);
 }
 
-/* Writing */
+/* --- writing --- */
 
 static void write_function(FILE *file, const struct function *fn, bool first)
 {

@@ -8,7 +8,7 @@
 
 #define DEVICES "bus/pci/devices"
 
-/* VFs */
+/* --- VFs --- */
 
 struct pf_search {
 	struct host *host;

@@ -78,7 +78,7 @@ char *json_text(struct json_object *value)
 	return text ? strdup(text) : NULL;
 }
 
-/* Lines */
+/* --- lines --- */
 
 int line_send(int fd, const char *text, size_t len)
 {
@@ -160,7 +160,7 @@ int line_receive(int fd, struct line_reader *in, bool wait, struct json_object *
 	}
 }
 
-/* The connection */
+/* --- the connection --- */
 
 static int address_find(struct ridge *r, const char *dir)
 {
