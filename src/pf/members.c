@@ -11,11 +11,6 @@ void pf_members_init(struct pf *pf)
 		pf->members[slot].pf = pf;
 }
 
-void pf_set_maker(struct pf *pf, const struct pf_maker *maker)
-{
-	pf->maker = maker;
-}
-
 bool pf_stopping(const struct pf *pf)
 {
 	return pf->stopping;
@@ -44,6 +39,12 @@ static void drop_work(struct loop_work *work)
 
 	while (!list_empty(&pf->drops))
 		drop(list_first(&pf->drops, struct pf_member, drop));
+}
+
+void pf_set_maker(struct pf *pf, const struct pf_maker *maker)
+{
+	drop_work(&pf->drop_work);
+	pf->maker = maker;
 }
 
 /* Not at once: this may be where its last chain ended. */

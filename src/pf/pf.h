@@ -69,7 +69,10 @@ struct pf_maker {
 	void *ctx;
 };
 
-/* maker NULL: none any more. VF Enable must be clear, and all members stopped. */
+/*
+ * maker NULL: none any more. VF Enable must be clear, and all members stopped; what the last maker
+ * made is dropped.
+ */
 void pf_set_maker(struct pf *pf, const struct pf_maker *maker);
 /* The VF at a RID while it is enabled, made if need be, or NULL. */
 struct pci_function *pf_find_vf(struct pf *pf, uint16_t rid);

@@ -3,13 +3,15 @@
 
 import os
 import signal
+import tempfile
 import time
 
 import pytest
 
+from control import SANITIZER_WORDS
 from domain import (BAR0, BAR2, BAR4, CTRL, LOW_AT, MESSAGES_AT, OFFSET, PF, SRIOV, STRIDE,
-                    TOTAL, VF1, VFE, WINDOW_AT, Function, Modern)
-from ridge import RidgeError
+                    TOTAL, VF1, VFE, WINDOW_AT, Domain, Function, Modern)
+from ridge import Ridge, RidgeError
 from vfio_user import (CONFIG, DATA_NONE, MASK, PAGE, TRIGGER, UNMASK, refused, wait_for)
 from virtio_guest import VERSION_1, rng_read
 
@@ -373,6 +375,22 @@ def test_dynamic_functions_come_and_go(rng):
     exported.ridge("export", exported.name)
     assert exported.attach().ecam_read(rid, 0, 4) == 0x10441AF4
     exported.ridge("destroy", "dyn0", *[f"dyn{i}" for i in range(2, 31)])
+
+
+@pytest.mark.parametrize("kind", ["net", "rng"])
+def test_a_shutdown_while_a_host_has_vfs(kind):
+    """All that was made for the host is given back: nothing is left, and no leak is reported."""
+    with tempfile.TemporaryDirectory(prefix="ridge-", dir="/tmp") as directory:
+        with Ridge(directory) as own:
+            own("pf", "add", "pf", f"type={kind}", "max_vfs=8")
+            d = Domain(own("export", "pf")["socket"])
+            d.set_vfs(8)
+            for n in range(8):
+                assert d.ecam_read(VF1 + n, 0x2C, 4) != 0xFFFFFFFF
+            own.shutdown()
+            assert d.closed()
+            assert "ends as asked" in own.log()
+            assert not [word for word in SANITIZER_WORDS if word in own.log()], own.log()
 
 
 def test_4094_vfs_are_made_when_they_are_looked_at(export):

@@ -308,6 +308,62 @@ static void test_pf_params_are_checked(void **state)
 	pf_free(pf);
 }
 
+/* --- VFs that are made when a host looks at them --- */
+
+struct made {
+	struct pf_maker maker;
+	struct virtio_pci *vf;
+	int made, dropped;
+};
+
+static struct virtio_pci *make(void *ctx, uint32_t slot)
+{
+	struct made *t = ctx;
+
+	if (slot != 10)
+		return NULL;
+	t->made++;
+	return t->vf;
+}
+
+static void drop(void *ctx, uint32_t slot, struct virtio_pci *vf)
+{
+	struct made *t = ctx;
+
+	assert_int_equal(slot, 10);
+	assert_ptr_equal(vf, t->vf);
+	t->dropped++;
+}
+
+static void test_what_is_made_on_demand_is_dropped(void **state)
+{
+	struct fixture *f = *state;
+	struct made t = { .maker = { .make = make, .drop = drop, .ctx = &t }, .vf = &f->vf[1]->vf };
+	struct pf *pf = f->m->pf;
+	uint16_t rid = pf_vf_rid(pf, 10);
+
+	pf_remove_member(pf, 10);
+	pf_set_maker(pf, &t.maker);
+	assert_null(pf_find_vf(pf, rid)); /* VF Enable is clear */
+	for (int turn = 1; turn <= 2; turn++) {
+		pf_enable_vfs(&f->pf, SLOTS);
+		assert_int_equal(t.made, turn - 1);
+		assert_ptr_equal(pf_find_vf(pf, rid), &t.vf->fn);
+		assert_ptr_equal(pf_find_vf(pf, rid), &t.vf->fn);
+		assert_null(pf_find_vf(pf, pf_vf_rid(pf, 9)));
+		assert_int_equal(t.made, turn);
+		pf_enable_vfs(&f->pf, 0);
+		if (turn == 1)
+			machine_settle(f->m);
+	}
+	/* Nor is the last one forgotten when nobody is there to drop it any more. */
+	pf_set_maker(pf, NULL);
+	assert_int_equal(t.dropped, 2);
+	machine_settle(f->m);
+	assert_int_equal(t.dropped, 2);
+	assert_int_equal(pf_add_member(pf, 10, t.vf), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -325,6 +381,7 @@ int main(void)
 		TEST(test_9_3_4_what_a_vf_has),
 		TEST(test_6_6_2_flr_of_a_vf_is_its_own),
 		TEST(test_pf_params_are_checked),
+		TEST(test_what_is_made_on_demand_is_dropped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
