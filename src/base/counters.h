@@ -14,13 +14,14 @@
 	X(refused)         /* second VMMs turned away */                                           \
 	X(config_accesses) /* PCI config space reads and writes */                                 \
 	X(mmio_accesses)   /* memory BAR reads and writes */                                       \
+	X(ignored)         /* of these: where no function is, or one that is being reset */        \
 	X(io_accesses)     /* I/O BAR reads and writes, but for notifications */                   \
 	X(io_fields)       /* of these: single-field accesses after splitting, each relayed */     \
 	X(io_local)        /* of these: fields that the driver answered itself (ISR, undefined) */ \
 	X(io_notifies)     /* notifications through the I/O BAR: they bypass the admin queue */    \
 	X(admin_commands)  /* register commands relayed for the guest */                           \
 	X(admin_own)       /* commands the driver issued for itself (set-up, interrupts) */        \
-	X(admin_errors)    /* commands that failed */                                              \
+	X(admin_errors)    /* commands that failed; of a PF: that it was asked by its driver */    \
 	X(admin_timeouts)  /* commands that were given up on at their deadline */                  \
 	X(resets)          /* function level resets by the VFIO driver */                          \
 	/* device side: what the guest asked of the device */                                      \

@@ -15,6 +15,7 @@ static const struct group {
 	{ "VMMS", { "connections" } },
 	{ "REFUSED", { "refused" } },
 	{ "ACCESSES", { "config_accesses", "mmio_accesses", "io_accesses", "io_notifies" } },
+	{ "IGNORED", { "ignored" } },
 	{ "ADMIN", { "admin_commands", "admin_own" } },
 	{ "ADMIN_ERRORS", { "admin_errors", "admin_timeouts" } },
 	{ "RESETS", { "resets" } },

@@ -21,9 +21,13 @@ struct pci_function *domain_function(struct domain *d, uint32_t rid)
 	return d->functions[rid];
 }
 
-bool domain_away(const struct domain *d, const struct pci_function *fn)
+struct pci_function *domain_answers(struct domain *d, uint32_t rid)
 {
-	return fn->resetting || (fn->rid == DOMAIN_OWNER_RID && d->params.busy(d->params.ctx));
+	struct pci_function *fn = domain_function(d, rid);
+
+	if (!fn || fn->resetting || (rid == DOMAIN_OWNER_RID && d->params.busy(d->params.ctx)))
+		return NULL;
+	return fn;
 }
 
 /* --- from the functions --- */

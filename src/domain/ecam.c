@@ -6,26 +6,13 @@
 
 #include "domain/internal.h"
 
-static uint32_t ecam_read(struct domain *d, uint64_t at, uint8_t len)
-{
-	struct pci_function *fn = domain_function(d, (uint32_t)(at >> 12));
-
-	if (!fn || domain_away(d, fn))
-		return UINT32_MAX;
-	return pci_function_config_read(fn, at & 0xfff, len);
-}
-
 /* True if it took the function's access to memory away. */
-static bool ecam_write(struct domain *d, uint64_t at, uint8_t len, uint32_t value)
+static bool ecam_write(struct domain *d, struct pci_function *fn, uint16_t at, uint8_t len,
+		       uint32_t value)
 {
-	struct pci_function *fn = domain_function(d, (uint32_t)(at >> 12));
+	bool was = pci_function_bus_master(fn);
 
-	bool was;
-
-	if (!fn || domain_away(d, fn))
-		return false;
-	was = pci_function_bus_master(fn);
-	pci_function_config_write(fn, at & 0xfff, len, value);
+	pci_function_config_write(fn, at, len, value);
 	if (!fn->is_vf)
 		d->ranges_stale = true;
 	return was && !pci_function_bus_master(fn);
@@ -33,24 +20,29 @@ static bool ecam_write(struct domain *d, uint64_t at, uint8_t len, uint32_t valu
 
 int domain_ecam_access(struct domain *d, struct vfio_access *access)
 {
-	bool drain = false;
+	bool drain = false, ignored = false;
 
 	counter_inc(d->params.counters, config_accesses);
 	for (uint32_t i = 0; i < access->count;) {
 		uint64_t at = access->offset + i;
 		uint32_t left = access->count - i, value;
+		struct pci_function *fn;
 		uint8_t len = at % 4 == 0 && left >= 4 ? 4 : at % 2 == 0 && left >= 2 ? 2 : 1;
 
-		if (access->write) {
+		fn = domain_answers(d, (uint32_t)(at >> 12));
+		ignored |= !fn;
+		if (!access->write) {
+			value = fn ? pci_function_config_read(fn, at & 0xfff, len) : UINT32_MAX;
+			value = htole32(value);
+			memcpy(access->data + i, &value, len);
+		} else if (fn) {
 			value = 0;
 			memcpy(&value, access->data + i, len);
-			drain |= ecam_write(d, at, len, le32toh(value));
-		} else {
-			value = htole32(ecam_read(d, at, len));
-			memcpy(access->data + i, &value, len);
+			drain |= ecam_write(d, fn, at & 0xfff, len, le32toh(value));
 		}
 		i += len;
 	}
+	counter_add(d->params.counters, ignored, ignored);
 	/*
 	 * VFs that are gone do nothing any more before the host hears that they are, nor does what
 	 * may not reach memory now.

@@ -67,8 +67,8 @@ struct domain {
 
 /* The function that the guest reaches at a RID now, or NULL. */
 struct pci_function *domain_function(struct domain *d, uint32_t rid);
-/* Whether it does not answer: it is being reset, or its VFs are stopping. */
-bool domain_away(const struct domain *d, const struct pci_function *fn);
+/* The same, but NULL also if it does not answer: it is being reset, or its VFs are stopping. */
+struct pci_function *domain_answers(struct domain *d, uint32_t rid);
 
 /* 0 when done, or -EINPROGRESS and reset->done(). */
 int domain_reset(struct domain *d, struct pci_reset *reset);

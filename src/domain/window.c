@@ -71,7 +71,6 @@ static struct pci_function *decode(struct domain *d, uint64_t address, uint8_t *
 				   uint64_t *offset)
 {
 	struct window_range *w;
-	struct pci_function *fn;
 	uint64_t index;
 
 	if (d->ranges_stale)
@@ -86,13 +85,13 @@ static struct pci_function *decode(struct domain *d, uint64_t address, uint8_t *
 	index = (address - w->range.base) / w->range.each;
 	*offset = (address - w->range.base) % w->range.each;
 	*bar = w->range.bar;
-	fn = domain_function(d, (uint32_t)(w->range.rid + index * w->range.stride));
-	return fn && !domain_away(d, fn) ? fn : NULL;
+	return domain_answers(d, (uint32_t)(w->range.rid + index * w->range.stride));
 }
 
 void domain_window_access(struct domain *d, struct vfio_access *access)
 {
 	uint64_t base = domain_vmd_bar(d, (uint8_t)access->region), offset;
+	bool ignored = false;
 
 	if (!access->write)
 		memset(access->data, 0xff, access->count);
@@ -104,10 +103,12 @@ void domain_window_access(struct domain *d, struct vfio_access *access)
 		while (at % len || len > access->count - i)
 			len /= 2;
 		fn = decode(d, base + at, &bar, &offset);
+		ignored |= !fn;
 		if (fn && access->write)
 			pci_function_bar_write(fn, bar, offset, access->data + i, len);
 		else if (fn)
 			pci_function_bar_read(fn, bar, offset, access->data + i, len);
 		i += len;
 	}
+	counter_add(d->params.counters, ignored, ignored);
 }

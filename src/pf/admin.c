@@ -198,6 +198,8 @@ void admin_finish(struct admin_command *cmd, struct outcome outcome)
 	if (!outcome.status)
 		n += virtq_copy_in(in, cmd->nin, sizeof(reply),
 				   cmd->large ? cmd->large : cmd->result, cmd->result_len);
+	else
+		counter_inc(&pf->counters, admin_errors);
 	pf->commands[cmd->vq->index - (pf->dev->nqueues - pf->dev->nadmin)]++;
 	if (cmd->holds_member)
 		cmd->member->busy = false;
@@ -227,6 +229,7 @@ static void refuse(struct pf *pf, struct virtq *vq, struct virtq_chain *chain)
 	};
 	size_t n = virtq_copy_in(chain->segs + chain->nout, chain->nin, 0, &reply, sizeof(reply));
 
+	counter_inc(&pf->counters, admin_errors);
 	virtio_device_complete(pf->dev, vq, chain->head, (uint32_t)n, chain->segs,
 			       (size_t)(chain->nout + chain->nin));
 }

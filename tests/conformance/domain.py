@@ -204,6 +204,10 @@ class Exported:
         (info,) = [pf for pf in self.ridge("pf", "list") if pf["name"] == self.name]
         return info
 
+    def counters(self):
+        (found,) = [pf for pf in self.ridge("stats")["pfs"] if pf["name"] == self.name]
+        return found["counters"]
+
     def local(self):
         """Waits until it is local; what pf list says then."""
         assert wait_for(lambda: not self.info()["exported"], 10)

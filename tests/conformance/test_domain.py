@@ -94,6 +94,29 @@ def test_the_pf_and_nothing_else(rng):
     assert d.read(BAR0, 1, 3) == b"\x1a\x44\x10" and d.read(BAR0, 0, 8)[:4] == b"\xf4\x1a\x44\x10"
 
 
+def test_accesses_to_nothing_are_counted(rng):
+    exported, d = rng
+
+    def counted(access, *arguments):
+        before = exported.counters()
+        access(*arguments)
+        after = exported.counters()
+        assert after["config_accesses"] + after["mmio_accesses"] > \
+            before["config_accesses"] + before["mmio_accesses"]
+        return after["ignored"] - before["ignored"]
+
+    assert counted(d.ecam_read, PF, 0, 4) == 0
+    for rid in (1, 8, VF1, VF1 + 100):
+        assert counted(d.ecam_read, rid, 0, 4) == 1
+        assert counted(d.ecam_write, rid, 4, 2, 6) == 1
+    assert counted(d.load, WINDOW_AT, 8) == 1  # nobody decodes memory
+    assert counted(d.store, LOW_AT + 0x4000, bytes(64)) == 1
+    pf = Function(d, PF)
+    pf.config_write(0x04, 2, 0x2)
+    assert counted(pf.read, 2, 0x12, 2) == 0
+    assert counted(pf.write, 2, 0x3000, b"\0\0") == 0
+
+
 def test_bars_decode_where_they_are_placed_and_while_they_are_enabled(rng):
     _, d = rng
     pf = Function(d, PF)
@@ -193,8 +216,7 @@ def test_functions_do_their_work_and_interrupt(rng):
         assert any(rng_read(driver, 64))
         assert d.wait_message() == (MESSAGES_AT, function.rid << 8 | 1)
         assert d.drain() == []
-    (stats,) = [pf for pf in exported.ridge("stats")["pfs"] if pf["name"] == exported.name]
-    counters = stats["counters"]
+    counters = exported.counters()
     # With the commands of our own driver before the export.
     assert counters["requests"] >= 3 and counters["interrupts"] >= 3
     assert counters["connections"] == 1 and counters["config_accesses"] > 50

@@ -120,9 +120,13 @@ def test_a_function_level_reset_during_io(slow):
     d = slow.d
     slow.submit()
     slow.vf.flr()
+    ignored = slow.exported.counters()["ignored"]
     assert slow.vf.config_read(4, 4) == 0xFFFFFFFF  # PCIe 6.6.2: the host waits for this to end
     assert slow.vf.read(2, 0x12, 2) == b"\xff\xff"
     slow.vf.config_write(4, 2, 0x6)
+    slow.vf.write(2, 0x3000, b"\0\0")
+    d.drain()
+    assert slow.exported.counters()["ignored"] == ignored + 4
     assert slow.pf.config_read(0, 4) == 0x10421AF4  # others go on
     slow.hang(False)
     assert slow.vf.answers()
@@ -362,6 +366,8 @@ def test_a_host_that_writes_anything_anywhere(export, seed):
             size = chance.choice([1, 2, 3, 4, 8, 16, 255])
             d.read(chance.choice([0, 2, 4]), chance.randrange(MIB - 256), size)
         d.messages.clear()
+    counters = exported.counters()
+    assert counters["ignored"] and counters["config_accesses"] and counters["mmio_accesses"]
     d.reset()
     d.place()
     assert d.ecam_read(PF, 0, 4) == d.ecam_read(8, 0, 4) == 0x10441AF4

@@ -77,8 +77,11 @@ static void test_every_field_and_length(void **state)
 	static const uint32_t lens[] = { 0,  1,  2,  3,  7,  8,  9,  15, 16,  17,  23,
 					 24, 25, 31, 32, 33, 63, 64, 65, 255, 511, 512 };
 	struct fixture *f = *state;
+	const uint64_t *errors = &pf_counters(f->m->pf)->value[COUNTER_admin_errors];
 	size_t mark = f->pf.d.ram.used;
+	uint64_t refused = 0;
 
+	assert_int_equal(*errors, 0);
 	for (uint16_t op = 0; op < 40; op++)
 		for (size_t l = 0; l < sizeof(lens) / sizeof(lens[0]); l++)
 			for (int ones = 0; ones < 4; ones++) {
@@ -97,6 +100,8 @@ static void test_every_field_and_length(void **state)
 						 ADMIN_REPLY + lens[(l * 7 + op) % 22]);
 				status = admin_wait(&f->pf, &cmd);
 				assert_true(f->pf.used_len >= 8);
+				refused += status != OK;
+				assert_int_equal(*errors, refused);
 				/* EINVAL changes nothing (2.12.1.5) */
 				if ((status & 0xffff) == 22)
 					assert_memory_equal(&before, f->vf->state, sizeof(before));
