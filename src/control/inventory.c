@@ -106,17 +106,22 @@ static void info_done(struct ipc_request *request, struct ipc_reply *reply)
 		params_found(pf, info);
 }
 
-/* Whether the name is another PF's, or may be as soon as that one answers. */
-static bool name_taken(const struct pf *pf, const char *name)
+/*
+ * Whether the PF may have a function of this name. Where two processes say that they have it, ridged
+ * believes the one of which it wrote that down.
+ */
+static bool name_free(struct control *ctl, const char *name, bool hearsay)
 {
-	struct pf *other;
+	struct function *other = registry_function(ctl, name);
 
-	if (registry_function(pf->ctl, name))
+	if (!other)
 		return true;
-	list_for_each (other, &pf->ctl->pfs, node)
-		if (other != pf && record_function(other, name))
-			return true;
-	return false;
+	if (hearsay || !other->hearsay || other->phase != FUNCTION_READY)
+		return false;
+	log_err("PF %s said that it has %s, which is another's", other->pf->name, name);
+	other->socket[0] = '\0'; /* nor is that its own */
+	function_free(other);
+	return true;
 }
 
 /* A function that this ridged does not know yet. */
@@ -125,31 +130,34 @@ static struct function *function_found(struct pf *pf, const struct ipc_function_
 	struct params params;
 	struct function *fn = NULL;
 	struct error e;
+	bool hearsay;
 
 	if (pf->adopted) {
 		log_err("PF %s says that it has %s, which nobody made", pf->name, info->name);
-		return NULL;
-	}
-	if (name_taken(pf, info->name)) {
-		log_err("PF %s has a function %s, and so has another PF", pf->name, info->name);
 		return NULL;
 	}
 	if (params_parse_text(&params, &params_function, info->spec, &e)) {
 		log_warn("%s: %s", info->name, e.text);
 		params = (struct params){ .set = &params_function };
 	}
-	if (params_set(&params, FUNCTION_NAME, info->name) ||
-	    params_set(&params, FUNCTION_TYPE, info->type) ||
-	    params_set(&params, FUNCTION_DRIVER, info->driver) || function_new(pf, &params, &fn))
+	hearsay = !recorded(record_function(pf, info->name), &params);
+	if (!name_free(pf->ctl, info->name, hearsay)) {
+		log_err("PF %s has a function %s, and so has another PF", pf->name, info->name);
+	} else if (params_set(&params, FUNCTION_NAME, info->name) ||
+		   params_set(&params, FUNCTION_TYPE, info->type) ||
+		   params_set(&params, FUNCTION_DRIVER, info->driver) ||
+		   function_new(pf, &params, &fn)) {
 		log_err("%s: out of memory", info->name);
-	else if (!info->batch || journal_has(pf->ctl->runtime_dir, info->batch))
-		fn->phase = FUNCTION_READY;
-	if (fn)
-		fn->hearsay = !recorded(record_function(pf, info->name), &fn->params);
-	if (fn && fn->hearsay)
-		log_debug("%s: its parameters are known from PF %s alone", info->name, pf->name);
-	if (fn && !strcmp(info->type, "net") && net_join(fn))
-		log_err("%s: out of memory", info->name);
+	} else {
+		fn->hearsay = hearsay;
+		if (!info->batch || journal_has(pf->ctl->runtime_dir, info->batch))
+			fn->phase = FUNCTION_READY;
+		if (hearsay)
+			log_debug("%s: its parameters are known from PF %s alone", info->name,
+				  pf->name);
+		if (!strcmp(info->type, "net") && net_join(fn))
+			log_err("%s: out of memory", info->name);
+	}
 	params_free(&params);
 	return fn;
 }

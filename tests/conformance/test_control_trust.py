@@ -164,6 +164,21 @@ def test_a_name_of_another_pf(forger):
     assert {f["name"]: f["pf"] for f in forger("function.list")} == {"a": "blk0", "b": "other"}
 
 
+def test_a_name_that_went_to_another_pf(forger):
+    """Where the file of the one that had it does not say so yet."""
+    made(forger)
+    before = registry(forger, "blk0")
+    params = forger("function.show", name="a")["params"]
+    forger("pf.add", name="other", type="blk")
+    forger("function.destroy", name="a")
+    forger("function.create", **params, pf="other")
+    forger.end()
+    with open(os.path.join(forger.runtime, "pf", "blk0.json"), "w", encoding="utf-8") as file:
+        json.dump(before, file)
+    forger.start()
+    assert [(f["name"], f["pf"]) for f in forger("function.list")] == [("a", "other")]
+
+
 def test_a_pf_does_not_become_another(forger):
     forger("pf.add", name="p", type="blk", max_vfs=4)
     written(forger, "p", lambda content: content["params"]["max_vfs"] == 4)
