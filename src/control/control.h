@@ -64,18 +64,24 @@
 #include "control/jsonrpc.h"
 
 struct server;
+struct query;
+
+/* Of queries.c: what any number of calls may ask for at the same time. */
+enum query_kind { QUERY_FUNCTIONS, QUERY_PFS, QUERY_STATS, QUERY_KINDS };
 
 #define CONTROL_SEED_SIZE 16
 
 struct control {
 	struct loop *loop;
 	struct server *server;
-	char *runtime_dir;      /* absolute */
-	char *socket_path;      /* of the control socket; NULL: systemd made it */
-	struct list pfs;        /* struct pf */
-	struct names functions; /* of all PFs */
-	struct list batches;    /* struct create_batch, under way */
-	size_t nbatched;        /* entries of these */
+	char *runtime_dir;                       /* absolute */
+	char *socket_path;                       /* of the control socket; NULL: systemd made it */
+	struct list pfs;                         /* struct pf */
+	struct names functions;                  /* of all PFs */
+	struct list batches;                     /* struct create_batch, under way */
+	size_t nbatched;                         /* entries of these */
+	struct query *queries[QUERY_KINDS];      /* PF processes are being asked, or NULL */
+	struct query *queries_next[QUERY_KINDS]; /* for who came since */
 	unsigned adopting; /* PF processes found at the start that did not give all answers yet */
 	void (*adopted)(struct control *ctl); /* adopting went to 0 */
 	const char *pf_argument; /* one more for PF processes that are started; NULL: none */

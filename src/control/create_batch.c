@@ -278,27 +278,6 @@ void creation_gone(struct function *fn)
 
 /* Making */
 
-/*
- * What the caller is told of it, as text already: that is work to do while the PF process makes the
- * next one, not when all are made.
- */
-static struct json_object *result_text(const struct function *fn)
-{
-	struct json_object *brief = function_brief_json(fn), *text = json_object_new_int(0);
-	char *copy = strdup(json_object_to_json_string_ext(
-		brief, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-
-	if (!text || !copy) {
-		free(copy);
-		json_object_put(text);
-		return brief;
-	}
-	json_object_put(brief);
-	json_object_set_serializer(text, json_object_userdata_to_json_string, copy,
-				   json_object_free_userdata);
-	return text;
-}
-
 static void entry_done(struct ipc_request *request, struct ipc_reply *reply)
 {
 	const struct ipc_function_info *info = ipc_reply_function(reply);
@@ -315,7 +294,8 @@ static void entry_done(struct ipc_request *request, struct ipc_reply *reply)
 	if (reply->event == IPC_DONE && info && c->fn && !function_update(c->fn, info)) {
 		/* One that was too late is undone with the rest. */
 		c->phase = CREATION_MADE;
-		c->result = result_text(c->fn);
+		/* That is work to do while the PF process makes the next one, not when all are. */
+		c->result = json_text(function_brief_json(c->fn));
 	} else {
 		operation_error(&e, reply, "create");
 		entry_failed(c, &e);

@@ -10,15 +10,16 @@
 #include "control/pf_process.h"
 #include "control/pf_revive.h"
 
+#define STATS_FEW 64 /* functions that are asked for one by one */
+
 struct query {
 	struct control *ctl;
-	struct jsonrpc_call *call;
+	enum query_kind kind;        /* QUERY_KINDS: of one function */
+	struct jsonrpc_call **calls; /* that it answers */
+	size_t ncalls;
 	unsigned pending;
-	char name[IPC_NAME_MAX];                            /* of the one function, or empty */
-	char pf[IPC_NAME_MAX];                              /* of the one PF, or empty */
-	struct json_object *(*render)(struct control *ctl); /* of all */
-	struct json_object *names;                          /* stats: of these, as keys */
-	bool stats;
+	char name[IPC_NAME_MAX];   /* of the one function, or empty */
+	struct json_object *names; /* stats: of these, as keys; NULL: of all */
 };
 
 /* Of what a request was about; by name, as it may be gone when the answer comes. */
@@ -30,8 +31,7 @@ struct query_part {
 
 static bool names_have(struct json_object *names, const char *name)
 {
-	return json_object_object_length(names) == 0 ||
-	       json_object_object_get_ex(names, name, NULL);
+	return !names || json_object_object_get_ex(names, name, NULL);
 }
 
 static bool stats_want_function(const struct query *q, const struct function *fn)
@@ -44,7 +44,7 @@ static bool stats_want_pf(const struct query *q, const struct pf *pf)
 {
 	struct function *fn;
 
-	if (json_object_object_length(q->names) == 0)
+	if (!q->names)
 		return true;
 	list_for_each (fn, &pf->functions, node)
 		if (stats_want_function(q, fn))
@@ -71,37 +71,69 @@ static struct json_object *stats_json(const struct query *q)
 	return o;
 }
 
-static void query_answer(struct query *q)
+static struct json_object *query_json(struct query *q, struct error *e)
 {
 	struct function *fn;
-	struct error e;
-	char what[IPC_NAME_MAX + 8];
 
-	if (q->stats) {
-		jsonrpc_reply(q->call, stats_json(q));
-		json_object_put(q->names);
-		return;
-	}
-	if (!q->name[0]) {
-		jsonrpc_reply(q->call, q->render(q->ctl));
-		return;
-	}
+	if (q->kind == QUERY_FUNCTIONS)
+		return functions_json(q->ctl);
+	if (q->kind == QUERY_PFS)
+		return pfs_json(q->ctl);
+	if (q->kind == QUERY_STATS)
+		return stats_json(q);
 	fn = registry_function(q->ctl, q->name);
-	if (fn) {
-		jsonrpc_reply(q->call, function_json(fn));
-		return;
+	if (fn)
+		return function_json(fn);
+	error_set(e, ENOENT, "it is gone; make it again");
+	return NULL;
+}
+
+/* Many calls get one answer, of which the text is made once. */
+static void query_answer(struct query *q)
+{
+	char what[IPC_NAME_MAX + 8];
+	struct json_object *result;
+	struct error e;
+
+	result = query_json(q, &e);
+	if (q->ncalls > 1)
+		result = json_text(result);
+	for (size_t i = 0; i < q->ncalls; i++) {
+		if (result) {
+			jsonrpc_reply(q->calls[i], json_object_get(result));
+			continue;
+		}
+		snprintf(what, sizeof(what), "show %s", q->name);
+		methods_fail(q->calls[i], what, &e);
 	}
-	snprintf(what, sizeof(what), "show %s", q->name);
-	error_set(&e, ENOENT, "it is gone; make it again");
-	methods_fail(q->call, what, &e);
+	json_object_put(result);
+}
+
+static void query_ask(struct query *q);
+
+static void query_free(struct query *q)
+{
+	json_object_put(q->names);
+	free(q->calls);
+	free(q);
 }
 
 static void query_put(struct query *q)
 {
+	struct control *ctl = q->ctl;
+	struct query *next;
+
 	if (--q->pending)
 		return;
 	query_answer(q);
-	free(q);
+	if (q->kind < QUERY_KINDS && ctl->queries[q->kind] == q) {
+		next = ctl->queries_next[q->kind];
+		ctl->queries[q->kind] = next;
+		ctl->queries_next[q->kind] = NULL;
+		if (next)
+			query_ask(next);
+	}
+	query_free(q);
 }
 
 static void part_function(struct query_part *part, struct pf *pf,
@@ -177,32 +209,94 @@ static void query_send(struct query *q, struct pf *pf, enum ipc_type type, const
 	free(part);
 }
 
-static struct query *query_new(struct control *ctl, struct jsonrpc_call *call)
+static int query_add(struct query *q, struct jsonrpc_call *call)
+{
+	struct jsonrpc_call **calls = reallocarray(q->calls, q->ncalls + 1, sizeof(*calls));
+
+	if (!calls)
+		return -ENOMEM;
+	calls[q->ncalls++] = call;
+	q->calls = calls;
+	return 0;
+}
+
+/* NULL: out of memory, and the call is answered. */
+static struct query *query_new(struct control *ctl, enum query_kind kind, struct jsonrpc_call *call)
 {
 	struct query *q = calloc(1, sizeof(*q));
 	struct error e;
 
-	if (!q) {
+	if (!q || query_add(q, call)) {
+		free(q);
 		error_set(&e, ENOMEM, "out of memory");
 		jsonrpc_fail(call, &e);
 		return NULL;
 	}
 	q->ctl = ctl;
-	q->call = call;
+	q->kind = kind;
 	q->pending = 1;
 	return q;
 }
 
+static void query_ask_for(struct query *q, const struct function *fn)
+{
+	struct ipc_function_name name = { 0 };
+
+	snprintf(name.name, sizeof(name.name), "%s", function_name(fn));
+	query_send(q, fn->pf, IPC_FUNCTION_INFO, &name, sizeof(name));
+}
+
+/* Asks the PF processes for what a query of this kind shows of them. */
+static void query_ask(struct query *q)
+{
+	bool few = q->names && json_object_object_length(q->names) <= STATS_FEW;
+	struct ipc_function_list list = { 0 };
+	struct function *fn;
+	struct pf *pf;
+
+	list_for_each (pf, &q->ctl->pfs, node) {
+		if (q->kind == QUERY_STATS && !stats_want_pf(q, pf))
+			continue;
+		if (few)
+			list_for_each (fn, &pf->functions, node)
+				if (stats_want_function(q, fn))
+					query_ask_for(q, fn);
+		if (q->kind != QUERY_PFS && !few)
+			query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list));
+		if (q->kind != QUERY_FUNCTIONS)
+			query_send(q, pf, IPC_PF_INFO, NULL, 0);
+	}
+	query_put(q);
+}
+
+/*
+ * A call for all there is. PF processes are asked once at a time, whoever and however many want to
+ * know: those that come meanwhile share the next query, as what is under way may be older than they.
+ */
+static void query_share(struct control *ctl, enum query_kind kind, struct jsonrpc_call *call)
+{
+	struct query **at = ctl->queries[kind] ? &ctl->queries_next[kind] : &ctl->queries[kind];
+	struct error e;
+
+	if (*at && query_add(*at, call)) {
+		error_set(&e, ENOMEM, "out of memory");
+		jsonrpc_fail(call, &e);
+	}
+	if (*at)
+		return;
+	*at = query_new(ctl, kind, call);
+	if (*at && at == &ctl->queries[kind])
+		query_ask(*at);
+}
+
 void query_function(struct control *ctl, struct function *fn, struct jsonrpc_call *call)
 {
-	struct query *q = query_new(ctl, call);
-	struct ipc_function_name name = { 0 };
+	struct query *q = query_new(ctl, QUERY_KINDS, call);
 
 	if (!q)
 		return;
-	snprintf(name.name, sizeof(name.name), "%s", function_name(fn));
-	memcpy(q->name, name.name, sizeof(q->name));
-	query_send(q, fn->pf, IPC_FUNCTION_INFO, &name, sizeof(name));
+	snprintf(q->name, sizeof(q->name), "%s", function_name(fn));
+	query_ask_for(q, fn);
 	query_put(q);
 }
 
@@ -236,29 +330,14 @@ void queries_function_show(struct control *ctl, struct jsonrpc_call *call,
 void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
 			   struct json_object *params)
 {
-	struct ipc_function_list list = { 0 };
-	struct query *q = methods_no_params(call, "list", params) ? query_new(ctl, call) : NULL;
-	struct pf *pf;
-
-	if (!q)
-		return;
-	q->render = functions_json;
-	list_for_each (pf, &ctl->pfs, node)
-		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list));
-	query_put(q);
+	if (methods_no_params(call, "list", params))
+		query_share(ctl, QUERY_FUNCTIONS, call);
 }
 
 void queries_pf_list(struct control *ctl, struct jsonrpc_call *call, struct json_object *params)
 {
-	struct query *q = methods_no_params(call, "pf list", params) ? query_new(ctl, call) : NULL;
-	struct pf *pf;
-
-	if (!q)
-		return;
-	q->render = pfs_json;
-	list_for_each (pf, &ctl->pfs, node)
-		query_send(q, pf, IPC_PF_INFO, NULL, 0);
-	query_put(q);
+	if (methods_no_params(call, "pf list", params))
+		query_share(ctl, QUERY_PFS, call);
 }
 
 #define STATS_RIGHT "give name (a string) or names (an array of strings)"
@@ -293,10 +372,8 @@ void queries_function_stats(struct control *ctl, struct jsonrpc_call *call,
 			    struct json_object *params)
 {
 	struct json_object *names = NULL, *keys = json_object_new_object();
-	struct ipc_function_list list = { 0 };
 	struct query *q = NULL;
 	struct error e;
-	struct pf *pf;
 	int err;
 
 	err = params_names(params, STATS_RIGHT, NULL, &names, &e);
@@ -306,19 +383,14 @@ void queries_function_stats(struct control *ctl, struct jsonrpc_call *call,
 	}
 	if (err)
 		methods_fail(call, "stats", &e);
+	else if (json_object_object_length(keys) == 0)
+		query_share(ctl, QUERY_STATS, call);
 	else
-		q = query_new(ctl, call);
+		q = query_new(ctl, QUERY_STATS, call);
 	if (!q) {
 		json_object_put(keys);
 		return;
 	}
-	q->stats = true;
 	q->names = keys;
-	list_for_each (pf, &ctl->pfs, node) {
-		if (!stats_want_pf(q, pf))
-			continue;
-		query_send(q, pf, IPC_FUNCTION_LIST, &list, sizeof(list));
-		query_send(q, pf, IPC_PF_INFO, NULL, 0);
-	}
-	query_put(q);
+	query_ask(q);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Calls that only read. States and counters live in the PF processes, so each of them is asked; one
- * that does not answer costs a deadline once, and after that is shown as it was known last.
+ * that does not answer costs a deadline once, and after that is shown as it was known last. Calls for
+ * all there is share their queries.
  */
 #ifndef RIDGE_CONTROL_QUERIES_H
 #define RIDGE_CONTROL_QUERIES_H

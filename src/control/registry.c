@@ -275,6 +275,23 @@ struct json_object *function_stats_json(const struct function *fn)
 	return o;
 }
 
+struct json_object *json_text(struct json_object *value)
+{
+	struct json_object *text = json_object_new_int(0);
+	char *copy = strdup(json_object_to_json_string_ext(
+		value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+
+	if (!text || !copy) {
+		free(copy);
+		json_object_put(text);
+		return value;
+	}
+	json_object_put(value);
+	json_object_set_serializer(text, json_object_userdata_to_json_string, copy,
+				   json_object_free_userdata);
+	return text;
+}
+
 struct json_object *functions_json(struct control *ctl)
 {
 	struct json_object *array = json_object_new_array();

@@ -146,6 +146,9 @@ bool function_info_ok(const struct ipc_function_info *info);
 struct json_object *function_json(const struct function *fn);
 /* Without params and counters. */
 struct json_object *function_brief_json(const struct function *fn);
+/* The same value as text already, which need not be made again. value is consumed. */
+struct json_object *json_text(struct json_object *value);
+
 struct json_object *functions_json(struct control *ctl); /* those that are not being created */
 struct json_object *function_stats_json(const struct function *fn);
 struct json_object *pf_stats_json(const struct pf *pf);

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import select
+import signal
 import socket
 import statistics
 import time
@@ -393,6 +394,32 @@ def test_a_batch_whose_caller_goes(daemon):
                             b'{"functions":[%s]}}\n' % entries)
     wait_until(lambda: fds(daemon.process.pid) == files)
     assert len(daemon.names()) == 8 and len(daemon("pf.list")) == 1
+
+
+@pytest.mark.parametrize("method", ["function.list", "function.stats"])
+def test_many_callers_are_one_question(daemon, method):
+    """A PF process, which has guests to serve, lists its functions for all of them at once."""
+    def lists():
+        return daemon("function.stats", name="f0")["pfs"][0]["counters"]["requests"]
+    pid, before = daemon("pf.list")[0]["pid"], lists()
+    request = b'{"jsonrpc":"2.0","id":1,"method":"%s"}\n' % method.encode()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with daemon.connect() as gone:
+            gone.send(request * 100)
+        connections = [daemon.connect() for _ in range(4)]
+        for connection in connections:
+            connection.send(request * 50)
+        time.sleep(0.5)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    answers = [connection.line()["result"] for connection in connections for _ in range(50)]
+    for connection in connections:
+        connection.close()
+    assert all(answer == answers[0] for answer in answers)
+    functions = answers[0] if method == "function.list" else answers[0]["functions"]
+    assert [function["name"] for function in functions] == [f"f{n}" for n in range(8)]
+    assert lists() - before <= 3
 
 
 def test_a_large_message_leaves_nothing(daemon):

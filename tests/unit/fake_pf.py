@@ -59,6 +59,7 @@ class FakePf:
         self.name = self.type = self.spec = ""
         self.total_vfs = 0
         self.functions = {}
+        self.lists = 0  # that were asked for: its "requests"
         self.refused = set()
         self.attached = None
         self.selector = selectors.DefaultSelector()
@@ -161,13 +162,16 @@ class FakePf:
             return otherwise
 
     def pf_info(self):
-        return ipc.ipc_pf_info(
+        info = ipc.ipc_pf_info(
             name=self.name.encode(), type=self.forged("type", self.type).encode(),
             pid=os.getpid(), rid=0x0100, total_vfs=self.total_vfs, functions=len(self.functions),
             admin_commands=(5, 7), exported=self.export is not None,
             spec=self.forged("pf", self.spec).encode())
+        info.counters[ipc.counters.index("requests")] = self.lists
+        return info
 
     def list(self, control, answer, with_fds):
+        self.lists += 1
         specs = self.forged("specs", {})
         for f in self.functions.values():
             f.spec = specs.get(f.name, f.spec)
