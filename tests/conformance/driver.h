@@ -32,6 +32,7 @@
 /* Features (6). */
 #define F_INDIRECT_DESC (1ull << 28)
 #define F_EVENT_IDX     (1ull << 29)
+#define F_RING_PACKED   (1ull << 34)
 #define F_VERSION_1     (1ull << 32)
 #define F_SR_IOV        (1ull << 37)
 #define F_ADMIN_VQ      (1ull << 41)

@@ -31,7 +31,6 @@
 #define N_GUEST_ANNOUNCE      (1ull << 21)
 #define N_MQ                  (1ull << 22)
 #define N_CTRL_MAC_ADDR       (1ull << 23)
-#define F_RING_PACKED         (1ull << 34)
 #define F_IN_ORDER            (1ull << 35)
 #define F_RING_RESET          (1ull << 40)
 

@@ -7,11 +7,10 @@
 #include "parts.h"
 #include "random.h"
 
-#define VFS      3
-#define RING     16
-#define LEN      32 /* of a buffer */
-#define F_PACKED (1ull << 34)
-#define F_ORDER  (1ull << 35)
+#define VFS     3
+#define RING    16
+#define LEN     32 /* of a buffer */
+#define F_ORDER (1ull << 35)
 
 struct fixture {
 	struct machine *m;
@@ -79,7 +78,7 @@ static unsigned int below(struct fixture *f, unsigned int n)
 static void start(struct fixture *f, uint64_t features)
 {
 	f->features = features;
-	if (features & F_PACKED) {
+	if (features & F_RING_PACKED) {
 		/* driver_start() is for split rings: the addresses are what differs */
 		struct ring ring = { .size = RING };
 
@@ -139,7 +138,7 @@ static void post(struct fixture *f)
 					f->buf[id].len - bufs[0].len, true };
 	}
 	f->order[(f->first + f->posted++) % RING] = id;
-	if (!(f->features & F_PACKED))
+	if (!(f->features & F_RING_PACKED))
 		add_split(f, id, bufs, n, table);
 	else if (table)
 		packed_add_indirect(&f->packed, id, bufs, n);
@@ -157,7 +156,7 @@ static bool next_used(struct fixture *f, uint32_t *id, uint32_t *len)
 {
 	struct packed_desc used;
 
-	if (!(f->features & F_PACKED))
+	if (!(f->features & F_RING_PACKED))
 		return ring_used(&f->split, id, len);
 	if (!packed_used(&f->packed, &used))
 		return false;
@@ -282,22 +281,22 @@ static void test_split_all(void **state)
 
 static void test_packed(void **state)
 {
-	live(*state, F_PACKED, 5);
+	live(*state, F_RING_PACKED, 5);
 }
 
 static void test_packed_event_idx(void **state)
 {
-	live(*state, F_PACKED | F_EVENT_IDX, 6);
+	live(*state, F_RING_PACKED | F_EVENT_IDX, 6);
 }
 
 static void test_packed_indirect_in_order(void **state)
 {
-	live(*state, F_PACKED | F_INDIRECT_DESC | F_ORDER, 7);
+	live(*state, F_RING_PACKED | F_INDIRECT_DESC | F_ORDER, 7);
 }
 
 static void test_packed_all(void **state)
 {
-	live(*state, F_PACKED | F_INDIRECT_DESC | F_ORDER | F_EVENT_IDX, 8);
+	live(*state, F_RING_PACKED | F_INDIRECT_DESC | F_ORDER | F_EVENT_IDX, 8);
 }
 
 /* Indexes wrap, in both kinds of rings. */
@@ -307,7 +306,7 @@ static void test_places_that_wrap(void **state)
 
 	for (int packed = 0; packed < 2; packed++) {
 		f->seed = 9;
-		start(f, packed ? F_PACKED : 0);
+		start(f, packed ? F_RING_PACKED : 0);
 		for (int i = 0; i < 9 * RING; i++) {
 			for (unsigned int n = below(f, 5); n; n--)
 				post(f);
@@ -367,7 +366,7 @@ static void test_two_records(void **state)
 	struct fixture *f = *state;
 
 	f->seed = 11;
-	start(f, F_PACKED);
+	start(f, F_RING_PACKED);
 	post(f);
 	kick(f);
 	reap_all(f);
