@@ -156,7 +156,8 @@ def test_the_pf_is_reset_while_a_vf_has_io(slow):
 @pytest.mark.rules("pci-bus-1")
 @pytest.mark.parametrize("whose", ["vf", "vmd"])
 def test_bus_mastering_is_turned_off_during_io(slow, whose):
-    """The host hears that it is off when the last access to its memory was made."""
+    """The host hears that it is off when the last access to its memory was made: buffers that were
+    taken have been given back, and only the interrupt is still to come."""
     d = slow.d
     region, offset = (BAR0, VF1 << 12 | 4) if whose == "vf" else (CONFIG, 4)
     begin = slow.memory.used
@@ -167,12 +168,13 @@ def test_bus_mastering_is_turned_off_during_io(slow, whose):
     assert silent(d, 0.5)
     slow.hang(False)
     d.reply_to(ident, REGION_READ)
+    assert slow.driver.queues[0].device_idx() == 8
     slow.memory.map[buffers] = b"\xa5" * (buffers.stop - buffers.start)
     held = slow.memory.map[:]
     slow.driver.kick()
     time.sleep(0.1)
     assert slow.memory.map[:] == held and d.drain() == []
-    d.write(region, offset, b"\x06\0")  # what ended meanwhile is told now
+    d.write(region, offset, b"\x06\0")
     assert d.wait_message() == (MESSAGES_AT, VF1 << 8 | 1)
     assert sum(1 for _ in iter(slow.driver.queues[0].pop, None)) == 8
 
