@@ -11,8 +11,9 @@
  *              second QEMU that writes, too.
  *   readonly   shared, the bytes with which QEMU says "I read" and "nobody may write or resize"
  *              (block/file-posix.c: byte 100 + n for a permission in use, 200 + n for one not
- * shared with others; n = 0 consistent read, 1 write, 3 resize). Other readers are welcome, ours
- * and QEMU's. share      none: somebody else coordinates the writers.
+ *              shared with others; n = 0 consistent read, 1 write, 3 resize). Other readers are
+ *              welcome, ours and QEMU's.
+ *   share      none: somebody else coordinates the writers.
  */
 #ifndef RIDGE_CONTROL_IMAGE_H
 #define RIDGE_CONTROL_IMAGE_H

@@ -2,9 +2,10 @@
 /*
  * Stores to a memory BAR, faster than any driver makes them. Linked statically, for the initramfs.
  *
- *   guest_mmio FILE OFFSET COUNT   stores 1, 2, ... COUNT, 4 bytes each, to an offset in a BAR's
- * file in sysfs, and prints what a load from there gives then, and the time of it all in
- * microseconds
+ *   guest_mmio FILE OFFSET COUNT
+ *
+ * stores 1, 2, ... COUNT, 4 bytes each, to an offset in a BAR's file in sysfs, and prints what a
+ * load from there gives then, and the time of it all in microseconds.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -11,8 +11,8 @@
  *                flush (each close of a descriptor)
  *   go           answer what is kept back, and keep nothing back any more
  *   count        a JSON object of numbers: requests of each kind since the start, writes that are
- * to be stable at their end, requests that are kept back now, and opens of the file that are not
- * closed
+ *                to be stable at their end, requests that are kept back now, and opens of the file
+ *                that are not closed
  *
  * The end of input unmounts, and answers what is kept back with an error. Nothing is cached by the
  * kernel, so every request comes here. One that is kept back stays so whatever signal its process
