@@ -107,6 +107,7 @@ def test_restart_with_requests_under_way(fresh):
         for name in names[1:]:
             connection.start("function.create", type="rng", name=name)
         wait_until(lambda: len(sockets(fresh)) == len(names))
+        fresh("system.info")  # the last was sent, too
         fresh.process.kill()
         fresh.process.wait()
         fresh.process.stdout.close()
