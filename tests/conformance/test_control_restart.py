@@ -267,33 +267,33 @@ def test_function_that_is_refused_stays_down(own):
     assert own.names() == ["a"] and sockets(own) == ["a.sock"]
 
 
-def test_process_that_hangs_is_held(fake):
+def test_process_that_hangs_is_held(own):
     """It is not waited for without end: to be killed for that is to have died."""
-    fake("function.create", type="rng", name="againhang-a")
-    fake("function.create", type="rng", name="b")
-    pid = pf(fake, "rng0")["pid"]
+    own("function.create", type="rng", name="againhang-a")
+    own("function.create", type="rng", name="b")
+    pid = pf(own, "rng0")["pid"]
     os.kill(pid, signal.SIGKILL)
-    fake.pids.add(pid)
-    held = wait_until(lambda: [p for p in [pf(fake, "rng0")] if p["state"] == "held"], 90)[0]
+    own.pids.add(pid)
+    held = wait_until(lambda: [p for p in [pf(own, "rng0")] if p["state"] == "held"], 90)[0]
     assert "died 3 times in " in held["text"] and "it does not answer" in held["text"]
-    assert fake("function.destroy", names=["againhang-a"])["destroyed"] == ["againhang-a"]
-    assert fake("pf.restart", name="rng0")["state"] == "ready"
-    assert fake("function.show", name="b")["state"] == "idle"
+    assert own("function.destroy", names=["againhang-a"])["destroyed"] == ["againhang-a"]
+    assert own("pf.restart", name="rng0")["state"] == "ready"
+    assert own("function.show", name="b")["state"] == "idle"
 
 
-def test_connection_lost_while_a_function_is_made_again(fake):
+def test_connection_lost_while_a_function_is_made_again(own):
     """On a PF that goes on: the call fails, and what became of the function is found out."""
     for name in ("a", "thennoise-b"):
-        fake("function.create", type="rng", name=name)
-    kill(fake, "rng0")
-    assert fake("function.show", name="thennoise-b")["state"] == "down"
-    pid = pf(fake, "rng0")["pid"]
-    error = fake.fails("pf.restart", name="rng0")
+        own("function.create", type="rng", name=name)
+    kill(own, "rng0")
+    assert own("function.show", name="thennoise-b")["state"] == "down"
+    pid = pf(own, "rng0")["pid"]
+    error = own.fails("pf.restart", name="rng0")
     assert error.errno == "EIO" and "connection" in error.message
-    wait_until(lambda: fake("function.show", name="thennoise-b")["state"] == "idle")
-    assert fake("function.show", name="a")["pid"] == pid
-    assert fake.fails("pf.restart", name="rng0").errno == "EALREADY"
-    fake("function.destroy", names=["a", "thennoise-b"])
+    wait_until(lambda: own("function.show", name="thennoise-b")["state"] == "idle")
+    assert own("function.show", name="a")["pid"] == pid
+    assert own.fails("pf.restart", name="rng0").errno == "EALREADY"
+    own("function.destroy", names=["a", "thennoise-b"])
 
 
 # Requests that are under way
