@@ -118,6 +118,24 @@ static inline uint32_t parts_set(struct pf_driver *p, uint64_t member, uint32_t 
 			 &none);
 }
 
+/* All commands, and room for objects of many members. */
+static inline void parts_use(struct pf_driver *p)
+{
+	admin_use_supported(p);
+	assert_int_equal(admin_set_limits(p, 32, 32), OK);
+}
+
+/* A PF that holds to the letter, with its driver and so many VFs, up to parts_use(). */
+static inline struct machine *parts_machine(const char *type, uint16_t vfs, struct pf_driver *p)
+{
+	struct machine *m = machine_new(type, vfs, true);
+
+	pf_driver_init(p, m);
+	pf_enable_vfs(p, vfs);
+	parts_use(p);
+	return m;
+}
+
 /* Objects to get parts of a member and to set them: ids 2 * member and 2 * member + 1. */
 static inline void parts_objects(struct pf_driver *p, uint32_t member)
 {

@@ -28,8 +28,7 @@ static inline int setup_strict(void **state, bool strict)
 	assert_int_equal(ftruncate(image, 64 * SECTOR), 0);
 	f->b = blk_fixture_new_strict(image, &params, strict);
 	f->pf = &f->b->pf;
-	admin_use_supported(f->pf);
-	assert_int_equal(admin_set_limits(f->pf, 32, 32), OK);
+	parts_use(f->pf);
 	parts_objects(f->pf, VF);
 	blk_start_queues(f->b, B_MQ | B_FLUSH | B_CONFIG_WCE, QUEUES);
 	*state = f;

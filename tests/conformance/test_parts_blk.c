@@ -44,11 +44,7 @@ static int setup(void **state)
 	f->seed = 7;
 	f->image = memfd_create("test:image", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(f->image, SECTORS * SECTOR), 0);
-	f->m = machine_new("blk", VFS, true);
-	pf_driver_init(&f->pf, f->m);
-	pf_enable_vfs(&f->pf, VFS);
-	admin_use_supported(&f->pf);
-	assert_int_equal(admin_set_limits(&f->pf, 32, 32), OK);
+	f->m = parts_machine("blk", VFS, &f->pf);
 	for (uint32_t i = 0; i < VFS; i++) {
 		struct device_params params = { .queues = QUEUES, .backend = dup(f->image) };
 

@@ -40,11 +40,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->m = machine_new("rng", VFS, true);
-	pf_driver_init(&f->pf, f->m);
-	pf_enable_vfs(&f->pf, VFS);
-	admin_use_supported(&f->pf);
-	assert_int_equal(admin_set_limits(&f->pf, 32, 32), OK);
+	f->m = parts_machine("rng", VFS, &f->pf);
 	for (uint32_t i = 0; i < VFS; i++) {
 		f->vf[i] = member_new(f->m, i + 1, &params);
 		parts_objects(&f->pf, i + 1);

@@ -41,8 +41,7 @@ static int setup_params(void **state, struct device_params params)
 
 	assert_non_null(f);
 	net_world_init(&f->w, 2);
-	admin_use_supported(&f->w.pf);
-	assert_int_equal(admin_set_limits(&f->w.pf, 32, 32), OK);
+	parts_use(&f->w.pf);
 	for (uint32_t i = 0; i < 2; i++) {
 		wire_init(&f->wire[i]);
 		net_open(&f->n[i], &f->w, i + 1, &params, &f->wire[i].backend);

@@ -24,11 +24,7 @@ struct world {
 
 static void world_init(struct world *w, const char *type)
 {
-	w->m = machine_new(type, 2, true);
-	pf_driver_init(&w->pf, w->m);
-	pf_enable_vfs(&w->pf, 2);
-	admin_use_supported(&w->pf);
-	assert_int_equal(admin_set_limits(&w->pf, 32, 32), OK);
+	w->m = parts_machine(type, 2, &w->pf);
 }
 
 static void world_fini(struct world *w)
@@ -252,8 +248,7 @@ static void save_net(const char *path)
 	struct wire wire;
 
 	net_world_init(&w, 2);
-	admin_use_supported(&w.pf);
-	assert_int_equal(admin_set_limits(&w.pf, 32, 32), OK);
+	parts_use(&w.pf);
 	wire_init(&wire);
 	net_open(&n, &w, VF, NULL, &wire.backend);
 	net_start(&n, N_MAC | N_STATUS | N_CTRL_VQ | N_CTRL_RX | N_CTRL_VLAN | N_MRG_RXBUF |
