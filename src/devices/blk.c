@@ -35,9 +35,12 @@ static void blk_process(struct virtio_device *dev, struct virtq *vq)
 		return;
 	}
 	blk->size_checked = false;
-	while (virtio_device_pop(dev, vq, &chain)) {
+	/* The last one may take more than there is: none is so large that it never has its turn. */
+	blk->full = blk->memory >= BLK_MEMORY_MAX;
+	while (!blk->full && virtio_device_pop(dev, vq, &chain)) {
 		blk_request_start(blk, vq, &chain);
 		virtio_device_charge(dev, VIRTIO_BUDGET / BLK_TURN - 1);
+		blk->full = blk->memory >= BLK_MEMORY_MAX;
 	}
 }
 

@@ -41,12 +41,17 @@
  * usual queue depth in a turn, neither waits for the other.
  */
 #define BLK_TURN        16
-#define BLK_BOUNCES_MAX 16         /* of one function */
-#define ZEROES_IOVS     16         /* of 64 KiB of zeroes each */
-#define BLK_RANGES_MAX  64         /* of one discard or write zeroes request */
-#define BLK_RANGE_MAX   (1u << 21) /* sectors of one range: 1 GiB */
-#define BLK_SIZE_MAX    (4u << 20) /* bytes of one data segment */
-#define BLK_SEG_MAX     254        /* data segments of one request, at most */
+#define BLK_BOUNCES_MAX 16 /* of one function */
+/*
+ * Memory of a function's requests under way. 64 full queues of usual requests take 26 MiB; with
+ * tables of a thousand descriptors each, on an image that is slow, they would take 2.7 GiB.
+ */
+#define BLK_MEMORY_MAX (32u << 20)
+#define ZEROES_IOVS    16         /* of 64 KiB of zeroes each */
+#define BLK_RANGES_MAX 64         /* of one discard or write zeroes request */
+#define BLK_RANGE_MAX  (1u << 21) /* sectors of one range: 1 GiB */
+#define BLK_SIZE_MAX   (4u << 20) /* bytes of one data segment */
+#define BLK_SEG_MAX    254        /* data segments of one request, at most */
 
 struct blk {
 	struct virtio_device dev;
@@ -65,6 +70,8 @@ struct blk {
 	void *want_ctx;
 	bool wanted;              /* it was asked for */
 	bool failed;              /* and could not be had */
+	size_t memory;            /* bytes, of requests under way */
+	bool full;                /* of it, so that queues wait */
 	unsigned int bounces;     /* in use */
 	struct list bounce_waits; /* struct blk_request */
 	struct list spare;        /* struct blk_request that ended, to be used again */
@@ -94,6 +101,7 @@ struct blk_request {
 	struct virtq *vq;
 	uint16_t head;
 	uint16_t nsegs;
+	uint32_t memory; /* bytes, all that it takes but for the bounce buffer */
 	uint32_t type;
 	uint64_t offset;   /* in the image, of what is left */
 	uint64_t left;     /* bytes */
@@ -122,6 +130,8 @@ static inline struct blk *blk_of(struct virtio_device *dev)
 /* blk_request.c */
 void blk_requests_free(struct blk *blk);
 void blk_request_start(struct blk *blk, struct virtq *vq, struct virtq_chain *chain);
+/* Memory that is to be freed with the request, zeroed, or NULL. */
+void *blk_request_memory(struct blk_request *r, size_t bytes);
 /* Ends a request with a VIRTIO_BLK_S_* status. */
 void blk_request_done(struct blk_request *r, uint8_t status);
 /* Whether bytes [offset, offset + len) are inside the disk, and to be written inside the image. */

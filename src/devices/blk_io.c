@@ -199,7 +199,7 @@ static void on_size(struct uring_op *op, int result)
 /* A write once the image's size is known to be enough for it. */
 static int submit_if_inside(struct blk_request *r)
 {
-	r->sx = calloc(1, sizeof(*r->sx));
+	r->sx = blk_request_memory(r, sizeof(*r->sx));
 	if (!r->sx)
 		return -ENOMEM;
 	r->op.done = on_size;

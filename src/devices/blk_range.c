@@ -148,7 +148,7 @@ int blk_ranges_start(struct blk *blk, struct blk_request *r, const struct virtq_
 
 	if (!len || len % sizeof(ranges->range[0]) || len > sizeof(ranges->range))
 		return -EINVAL;
-	ranges = calloc(1, sizeof(*ranges));
+	ranges = blk_request_memory(r, sizeof(*ranges));
 	if (!ranges)
 		return -ENOMEM;
 	r->ranges = ranges;

@@ -29,6 +29,11 @@ static void request_free(struct blk_request *r)
 {
 	struct blk *blk = r->blk;
 
+	blk->memory -= r->memory;
+	if (blk->full && blk->memory <= BLK_MEMORY_MAX / 2) {
+		blk->full = false;
+		virtio_device_resume(&blk->dev);
+	}
 	if (r->nsegs > BLK_SPARE_SEGS || blk->nspare == BLK_SPARE_MAX) {
 		free(r);
 		return;
@@ -49,20 +54,29 @@ void blk_requests_free(struct blk *blk)
 }
 
 /* Zeroes but for what is behind it. */
-static struct blk_request *request_alloc(struct blk *blk, uint16_t nsegs)
+static struct blk_request *request_alloc(struct blk *blk, uint16_t room, size_t size)
 {
-	uint16_t room = nsegs > BLK_SPARE_SEGS ? nsegs : BLK_SPARE_SEGS;
 	struct blk_request *r;
 
 	if (room > BLK_SPARE_SEGS || list_empty(&blk->spare))
-		return calloc(1, sizeof(*r) +
-					 room * (sizeof(struct iommu_seg) + sizeof(struct iovec)));
+		return calloc(1, size);
 	/* The last one that ended: it is in the caches. */
 	r = container_of(blk->spare.prev, struct blk_request, node);
 	list_del(&r->node);
 	blk->nspare--;
 	memset(r, 0, sizeof(*r));
 	return r;
+}
+
+void *blk_request_memory(struct blk_request *r, size_t bytes)
+{
+	void *memory = calloc(1, bytes);
+
+	if (memory) {
+		r->memory += (uint32_t)bytes;
+		r->blk->memory += bytes;
+	}
+	return memory;
 }
 
 /* One interrupt for all that ended together. */
@@ -186,10 +200,15 @@ static struct blk_request *request_new(struct blk *blk, struct virtq *vq,
 				       const struct virtq_chain *chain)
 {
 	uint16_t nsegs = (uint16_t)(chain->nout + chain->nin);
-	struct blk_request *r = request_alloc(blk, nsegs);
+	uint16_t room = nsegs > BLK_SPARE_SEGS ? nsegs : BLK_SPARE_SEGS;
+	size_t size = sizeof(struct blk_request) +
+		      room * (sizeof(struct iommu_seg) + sizeof(struct iovec));
+	struct blk_request *r = request_alloc(blk, room, size);
 
 	if (!r)
 		return NULL;
+	r->memory = (uint32_t)size;
+	blk->memory += size;
 	r->op.offload = blk->remote;
 	r->blk = blk;
 	r->vq = vq;
