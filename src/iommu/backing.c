@@ -13,6 +13,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/closer.h"
+
 /*
  * A signal handler belongs to the process and has no argument to find an object by, so the list of
  * backings is the process's too. The process has one thread, SIGBUS comes from its own accesses to
@@ -21,7 +23,7 @@
 static struct {
 	struct list all;
 	size_t count;
-	uint64_t total; /* bytes mapped */
+	_Atomic(uint64_t) total; /* bytes mapped, or not yet unmapped */
 	volatile sig_atomic_t losses;
 	struct sigaction previous;
 } backings;
@@ -173,7 +175,6 @@ void backing_put(struct backing *b)
 		return;
 	list_del(&b->node);
 	backings.count--;
-	backings.total -= b->size;
-	munmap(b->base, b->size);
+	closer_unmap(b->base, b->size, &backings.total);
 	free(b);
 }

@@ -255,10 +255,12 @@ int sandbox_calls_closer(void)
 {
 	struct sock_filter code[] = {
 		LOAD(arch),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLOSER_ARCH, 0, 7),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLOSER_ARCH, 0, 9),
 		LOAD(nr),
-		IF_CALL(read, 6),
-		IF_CALL(write, 5), /* once: it is ready */
+		IF_CALL(read, 8),
+		IF_CALL(write, 7), /* once: it is ready */
+		IF_CALL(madvise, 6),
+		IF_CALL(munmap, 5),
 		IF_CALL(close, 4),
 		IF_CALL(restart_syscall, 3),
 		IF_CALL(rt_sigreturn, 2),

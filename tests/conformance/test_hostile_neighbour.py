@@ -341,6 +341,36 @@ def test_register_accesses(attack, neighbour, victim):
     check(attack, registers, neighbour, victim)
 
 
+def cpu_seconds(stat):
+    with open(stat, encoding="ascii") as file:
+        ticks = file.read().rsplit(") ", 1)[1].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("last", ["map", "descriptor"])
+def test_memory_that_nobody_else_has(victim, last):
+    """To free it takes as long as it is large, and that is not the time of other functions."""
+    pid = victim.pid()
+    process, thread = f"/proc/{pid}/stat", f"/proc/{pid}/task/{pid}/stat"
+    fds = len(os.listdir(f"/proc/{pid}/fd"))
+    free = os.sysconf("SC_AVPHYS_PAGES")
+    if free * os.sysconf("SC_PAGE_SIZE") < 3 << 29:
+        pytest.skip("needs 1 GiB of memory")
+    with victim.client() as client:
+        memory = os.memfd_create("guest")
+        os.posix_fallocate(memory, 0, 1 << 30)
+        before = cpu_seconds(process), cpu_seconds(thread)
+        if last == "map":
+            client.dma_map(0, 1 << 30, memory)
+        else:  # one that it has no use for
+            client.send(vfio_user.GET_INFO, struct.pack("<IIII", 16, 0, 0, 0), fds=[memory])
+        os.close(memory)
+    victim.idle()
+    assert wait_for(lambda: cpu_seconds(process) - before[0] > 0.05)
+    assert wait_for(lambda: len(os.listdir(f"/proc/{pid}/fd")) == fds)
+    assert cpu_seconds(thread) - before[1] < (cpu_seconds(process) - before[0]) / 2
+
+
 @pytest.mark.parametrize("attack", [posted_writes, large_reads, long_chains],
                          ids=lambda attack: attack.__name__)
 def test_virtqueue_requests(attack, neighbour, victim):
