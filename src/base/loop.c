@@ -124,7 +124,7 @@ void loop_timer_cancel(struct loop_timer *timer)
 static void queue(struct list *list, struct loop_work *work, void (*fn)(struct loop_work *))
 {
 	work->fn = fn;
-	if (!work->node.next || list_empty(&work->node))
+	if (!loop_work_queued(work))
 		list_add_tail(list, &work->node);
 }
 
@@ -142,6 +142,11 @@ void loop_work_cancel(struct loop_work *work)
 {
 	if (work->node.next)
 		list_del(&work->node);
+}
+
+bool loop_work_queued(const struct loop_work *work)
+{
+	return work->node.next && !list_empty(&work->node);
 }
 
 void loop_hook_add(struct loop *loop, struct loop_hook *hook, void (*fn)(struct loop_hook *))

@@ -86,6 +86,7 @@ void loop_work_queue(struct loop *loop, struct loop_work *work, void (*fn)(struc
  */
 void loop_work_again(struct loop *loop, struct loop_work *work, void (*fn)(struct loop_work *));
 void loop_work_cancel(struct loop_work *work);
+bool loop_work_queued(const struct loop_work *work);
 
 void loop_hook_add(struct loop *loop, struct loop_hook *hook, void (*fn)(struct loop_hook *));
 void loop_hook_del(struct loop_hook *hook);

@@ -195,6 +195,16 @@ int domain_drain(struct domain *d, struct pci_reset *wait)
 	return 0;
 }
 
+bool domain_busy(struct domain *d)
+{
+	uint32_t rids = d->nbuses * RIDS_PER_BUS;
+
+	for (uint32_t rid = 0; rid < rids; rid++)
+		if (d->functions[rid] && pci_function_busy(d->functions[rid]))
+			return true;
+	return false;
+}
+
 /* To each function it is as if its own had been turned on: what it held up goes on. */
 void domain_resume(struct domain *d)
 {

@@ -77,6 +77,7 @@ int domain_reset(struct domain *d, struct pci_reset *reset);
  * who turned bus mastering of the VMD off, or NULL.
  */
 int domain_drain(struct domain *d, struct pci_reset *wait);
+bool domain_busy(struct domain *d);
 /* Bus mastering of the VMD was turned on. */
 void domain_resume(struct domain *d);
 

@@ -89,6 +89,11 @@ static int vmd_drain(struct pci_access *pa, struct pci_reset *wait)
 	return domain_drain(domain_of(pa), wait);
 }
 
+static bool vmd_busy(struct pci_access *pa)
+{
+	return domain_busy(domain_of(pa));
+}
+
 static int vmd_dma_map(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,
 		       uint64_t offset, int prot)
 {
@@ -142,6 +147,7 @@ const struct pci_access_ops domain_vmd_ops = {
 	.bar_write = vmd_bar_write,
 	.reset = vmd_reset,
 	.drain = vmd_drain,
+	.busy = vmd_busy,
 	.dma_map = vmd_dma_map,
 	.dma_unmap = vmd_dma_unmap,
 	.dma_last = vmd_dma_last,

@@ -44,6 +44,7 @@ struct iommu_space {
 	uint64_t file_bytes; /* of these */
 	unsigned int losses_seen;
 	unsigned int leaving; /* maps that are */
+	struct list stays;    /* who waits until there are none */
 	bool lost;
 	bool freed; /* goes with the last map that is pinned */
 	const char *fault;
@@ -119,6 +120,7 @@ int iommu_space_new(struct iommu *iommu, uint16_t rid, uint32_t pasid, struct io
 	s->rid = rid;
 	s->pasid = pasid;
 	s->losses_seen = backing_losses();
+	list_init(&s->stays);
 	space_changed(s);
 	list_add_tail(bucket_of(iommu, rid, pasid), &s->node);
 	*out = s;
@@ -183,8 +185,19 @@ static void map_free(struct iommu_map *m)
 	free(m);
 }
 
+static void stays_done(struct iommu_space *s)
+{
+	while (!list_empty(&s->stays)) {
+		struct iommu_stay *stay = list_first(&s->stays, struct iommu_stay, node);
+
+		list_del(&stay->node);
+		stay->done(stay);
+	}
+}
+
 static void space_end(struct iommu_space *s)
 {
+	stays_done(s);
 	free(s->maps);
 	free(s);
 }
@@ -305,8 +318,8 @@ static void map_remove(struct iommu_map *m)
 	memmove(&s->maps[at], &s->maps[at + 1], (s->nmaps - at - 1) * sizeof(*s->maps));
 	s->nmaps--;
 	space_changed(s);
-	if (m->leaving)
-		s->leaving--;
+	if (m->leaving && !--s->leaving)
+		stays_done(s);
 	map_free(m);
 	if (lost)
 		s->lost = any_lost(s);
@@ -506,9 +519,17 @@ void iommu_unpin(struct iommu_seg *segs, size_t n)
 	}
 }
 
-bool iommu_space_leaving(const struct iommu_space *s)
+bool iommu_space_leaving(struct iommu_space *s, struct iommu_stay *stay)
 {
+	if (s->leaving && (!stay->node.next || list_empty(&stay->node)))
+		list_add_tail(&s->stays, &stay->node);
 	return s->leaving;
+}
+
+void iommu_stay_cancel(struct iommu_stay *stay)
+{
+	if (stay->node.next)
+		list_del(&stay->node);
 }
 
 bool iommu_space_lost(struct iommu_space *s)

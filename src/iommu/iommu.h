@@ -64,6 +64,12 @@ struct iommu_wait {
 	void (*done)(struct iommu_wait *wait);
 };
 
+/* Whoever waits until no unmap does any more. Zero it to begin with. */
+struct iommu_stay {
+	struct list node; /* .next NULL: waits for nothing */
+	void (*done)(struct iommu_stay *stay);
+};
+
 /* A piece of pinned memory. */
 struct iommu_seg {
 	void *base;
@@ -137,8 +143,12 @@ int iommu_pin(struct iommu_space *space, uint64_t iova, size_t len, int prot,
 	      struct iommu_seg *segs, size_t max);
 void iommu_unpin(struct iommu_seg *segs, size_t n);
 
-/* Whether an unmap waits for what is pinned. */
-bool iommu_space_leaving(const struct iommu_space *space);
+/*
+ * Whether an unmap waits for what is pinned; stay->done() once none does. It may not use the space,
+ * or what it freed.
+ */
+bool iommu_space_leaving(struct iommu_space *space, struct iommu_stay *stay);
+void iommu_stay_cancel(struct iommu_stay *stay);
 
 /* Whether the memory behind any map of the space was lost since it was mapped. */
 bool iommu_space_lost(struct iommu_space *space);

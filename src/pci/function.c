@@ -272,3 +272,8 @@ void pci_function_drained(struct pci_function *fn)
 		wait->done(wait);
 	}
 }
+
+bool pci_function_busy(struct pci_function *fn)
+{
+	return fn->ops->busy && fn->ops->busy(fn);
+}

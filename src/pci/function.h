@@ -59,6 +59,8 @@ struct pci_function_ops {
 	 * pci_function_drained() later, from the loop.
 	 */
 	int (*drain)(struct pci_function *fn);
+	/* As pci_access_ops has it. May be NULL: it looks at once. */
+	bool (*busy)(struct pci_function *fn);
 	/* Configuration space is as after a reset now. May be NULL. */
 	void (*reset_finished)(struct pci_function *fn);
 };
@@ -139,6 +141,7 @@ void pci_function_reset_done(struct pci_function *fn);
 /* As pci_access_ops has it. Whoever waits is told at the latest when the function is destroyed. */
 int pci_function_drain(struct pci_function *fn, struct pci_reset *wait);
 void pci_function_drained(struct pci_function *fn);
+bool pci_function_busy(struct pci_function *fn);
 
 /* A run of BARs of equal size, one after another: one of a function, or one of each of its VFs. */
 struct pci_range {

@@ -88,6 +88,13 @@ static int root_drain(struct pci_access *pa, struct pci_reset *wait)
 	return fn ? pci_function_drain(fn, wait) : 0;
 }
 
+static bool root_busy(struct pci_access *pa)
+{
+	struct pci_function *fn = function_of(pa);
+
+	return fn && pci_function_busy(fn);
+}
+
 /* Only requests without PASID for now: a channel that needs one brings its own address space. */
 static int root_dma_map(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,
 			uint64_t offset, int prot)
@@ -161,6 +168,7 @@ static const struct pci_access_ops root_access_ops = {
 	.bar_write = root_bar_write,
 	.reset = root_reset,
 	.drain = root_drain,
+	.busy = root_busy,
 	.dma_map = root_dma_map,
 	.dma_unmap = root_dma_unmap,
 	.dma_last = root_dma_last,

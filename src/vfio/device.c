@@ -253,6 +253,11 @@ int vfio_device_dma_unmap_all(struct vfio_device *vdev, struct vfio_wait *wait)
 	return unmap_rest(vdev);
 }
 
+bool vfio_device_busy(struct vfio_device *vdev)
+{
+	return vdev->pa->ops->busy(vdev->pa);
+}
+
 /* Those that vfio-user knows are all about migration and its dirty pages. */
 int vfio_device_feature_probe(struct vfio_device *vdev, uint16_t feature, uint32_t methods)
 {

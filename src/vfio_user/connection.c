@@ -404,17 +404,20 @@ static bool connection_next(struct connection *conn, size_t *size)
 
 /*
  * The device acts on what was written, or signalled, from the loop, and then the memory must still
- * be there: what it queued runs before what is queued now. Once for a message: a guest that never
- * stops to signal holds nothing up.
+ * be there: at least once, as what it queued runs before what is queued now, and then as long as it
+ * says that it is not done, within limits.
  */
 static bool connection_settles(struct connection *conn)
 {
-	if (conn->settled)
-		return false;
-	if (vfio_device_poll_io_fds(conn->srv->vdev))
-		conn->wrote = true;
-	conn->settled = conn->wrote;
-	return conn->wrote;
+	bool busy = vfio_device_busy(conn->srv->vdev);
+
+	if (conn->settle_end)
+		return busy && loop_now_ns() < conn->settle_end;
+	if (vfio_device_poll_io_fds(conn->srv->vdev) || conn->wrote)
+		busy = true;
+	if (busy)
+		conn->settle_end = loop_now_ns() + CONNECTION_SETTLE_MS * 1000000ull;
+	return busy;
 }
 
 static unsigned int message_units(const struct vfio_user_request *req)
@@ -460,7 +463,7 @@ static unsigned int connection_message(struct connection *conn, size_t size)
 		connection_run_again(conn);
 		return units;
 	}
-	conn->settled = false;
+	conn->settle_end = 0;
 	conn->wrote |= req.command == VFIO_USER_REGION_WRITE ||
 		       req.command == VFIO_USER_REGION_WRITE_MULTI;
 	if (!err)

@@ -17,6 +17,12 @@
 #define CONNECTION_VERSION_MS 5000
 
 /*
+ * An UNMAP waits so long for a device to look at all that it was notified of before. A full queue
+ * takes many turns; a guest that never stops to fill one must not keep an UNMAP from its reply.
+ */
+#define CONNECTION_SETTLE_MS 500
+
+/*
  * What a message costs, for loop_turn_over(): more than that where it is known to, as for large
  * accesses (so many bytes a unit) and for what makes the kernel map memory.
  */
@@ -90,8 +96,8 @@ struct connection {
 	uint32_t multi_done; /* writes of a REGION_WRITE_MULTI */
 	struct loop_work multi_work;
 
-	bool wrote;   /* since `work` ran: the device may have something to do in the loop */
-	bool settled; /* the message at rx_off waited for that */
+	bool wrote;          /* since `work` ran: the device may have something to do in the loop */
+	uint64_t settle_end; /* how long the message at rx_off waits for that; 0: it does not */
 	struct loop_work work;   /* messages are left over from this turn ... */
 	bool again;              /* ... and it is queued */
 	struct loop_timer timer; /* VERSION, or the I/O that UNMAP and RESET wait for */

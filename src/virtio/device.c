@@ -10,11 +10,13 @@
 #include "virtio/device_internal.h"
 
 static void device_work(struct loop_work *work);
+static void go_on(struct iommu_stay *stay);
 
 int virtio_device_init(struct virtio_device *dev, struct virtio_state *state, uint16_t queue_size)
 {
 	dev->state = state;
 	dev->budget = INT_MAX;
+	dev->stay.done = go_on;
 	list_init(&dev->resets);
 	dev->queues = calloc(dev->nqueues, sizeof(*dev->queues));
 	if (!dev->queues)
@@ -34,6 +36,7 @@ void virtio_device_destroy(struct virtio_device *dev)
 	loop_work_cancel(&dev->work);
 	loop_work_cancel(&dev->settled_work);
 	loop_work_cancel(&dev->halt_work);
+	iommu_stay_cancel(&dev->stay);
 	for (uint16_t i = 0; i < dev->nqueues; i++)
 		virtq_destroy(&dev->queues[i]);
 	free(dev->queues);
@@ -109,6 +112,14 @@ static void device_work(struct loop_work *work)
 		virtio_device_flush(dev, vq);
 	}
 	dev->budget = INT_MAX;
+}
+
+/* An unmap is done: the queues that it kept waiting are those that are kicked. */
+static void go_on(struct iommu_stay *stay)
+{
+	struct virtio_device *dev = container_of(stay, struct virtio_device, stay);
+
+	loop_work_queue(dev->loop, &dev->work, device_work);
 }
 
 /* Outside of device_work() there is no turn. */
@@ -353,6 +364,11 @@ int virtio_device_drain(struct virtio_device *dev)
 	return dev->draining ? -EINPROGRESS : 0;
 }
 
+bool virtio_device_busy(const struct virtio_device *dev)
+{
+	return loop_work_queued(&dev->work);
+}
+
 int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset)
 {
 	if (!dev->resetting) {
@@ -441,9 +457,13 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 	space = dev->transport->dma(dev);
 	if (!space)
 		return false;
-	/* Nothing new while memory is taken away: it would keep the unmap waiting for ever. */
-	if (turn_over(dev) || iommu_space_leaving(space)) {
+	if (turn_over(dev)) {
 		virtio_device_notify_again(dev, vq);
+		return false;
+	}
+	/* Nothing new while memory is taken away: it would keep the unmap waiting for ever. */
+	if (iommu_space_leaving(space, &dev->stay)) {
+		vq->kicked = true;
 		return false;
 	}
 	if (vq->state->place_unknown && virtq_find_place(vq, space)) {

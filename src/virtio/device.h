@@ -130,6 +130,7 @@ struct virtio_device {
 	uint32_t config_len;
 	struct virtq *queues;
 	struct loop_work work;
+	struct iommu_stay stay;        /* no unmap waits for it: queues are looked at again */
 	struct loop_work settled_work; /* the last chain came back: a reset or a drain ends */
 	struct loop_work halt_work;    /* the same, for a halt */
 	struct virtio_halt *halting;   /* who waits for it, or NULL */
@@ -183,6 +184,8 @@ int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset);
 void virtio_reset_cancel(struct virtio_reset *reset);
 /* The device may not reach memory now: 0 if nothing is in flight, or -EINPROGRESS and settled(). */
 int virtio_device_drain(struct virtio_device *dev);
+/* Whether queues that it was notified of are still to be looked at, or to be looked at again. */
+bool virtio_device_busy(const struct virtio_device *dev);
 /* What was held up may go on: bus mastering was turned on. */
 void virtio_device_resume(struct virtio_device *dev);
 

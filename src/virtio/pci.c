@@ -266,6 +266,11 @@ static int vp_drain(struct pci_function *fn)
 	return virtio_device_drain(vp_of(fn)->dev);
 }
 
+static bool vp_busy(struct pci_function *fn)
+{
+	return virtio_device_busy(vp_of(fn)->dev);
+}
+
 static void vp_reset_finished(struct pci_function *fn)
 {
 	struct virtio_pci *vp = vp_of(fn);
@@ -282,6 +287,7 @@ static const struct pci_function_ops vp_function_ops = {
 	.config_written = vp_config_written,
 	.reset = vp_reset,
 	.drain = vp_drain,
+	.busy = vp_busy,
 	.reset_finished = vp_reset_finished,
 };
 

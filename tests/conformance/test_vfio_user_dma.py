@@ -10,7 +10,8 @@ import pytest
 
 import vfio_user
 from vfio_user import PAGE, READ, Closed, Memory, refused, wait_for
-from virtio_guest import INDIRECT_DESC, NEEDS_RESET, VERSION_1, Blk, rng_read
+from virtio_guest import (INDIRECT, INDIRECT_DESC, NEEDS_RESET, VERSION_1, WRITE, Blk, Modern,
+                          rng_read)
 
 TRANSPORTS = ["modern", "legacy"]
 
@@ -90,7 +91,7 @@ def test_map_descriptors(rng, client, memory):
     # Without one: recorded.
     client.dma_map(0, PAGE)
     client.dma_unmap(0, PAGE)
-    assert len(os.listdir(fds)) == before
+    assert wait_for(lambda: len(os.listdir(fds)) == before)
 
 
 # DMA_UNMAP
@@ -386,6 +387,37 @@ def test_unmap_waits_for_io(hanging, variant):
     other.close()
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        ticks = stat.read().rsplit(") ", 1)[1].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_unmap_that_waits_costs_nothing(hanging):
+    """What the guest offers meanwhile is left in its queue, and taken when the memory is gone."""
+    guest = hanging("modern")
+    (bell,) = guest.client.io_fds(2)[3]
+    other = Memory(size=PAGE, iova=0x10000000)
+    other.share(guest.client)
+    hang(guest, other)
+    ident = guest.client.send(vfio_user.DMA_UNMAP, struct.pack("<IIQQ", 24, 0, other.iova, PAGE))
+    chain, _, status = guest.disk.prepare(Blk.IN, 0, length=512)
+    queue = guest.transport.queues[0]
+    queue.add(chain)
+    os.eventfd_write(bell, 1)
+    before = cpu_seconds(guest.function.pid())
+    time.sleep(1)
+    assert cpu_seconds(guest.function.pid()) - before < 0.05
+    assert guest.memory.read(status, 1) == b"\xff"
+    guest.function.fault("backend-hang", 0)
+    guest.client.reply_to(ident, vfio_user.DMA_UNMAP)
+    queue.wait()
+    queue.wait()
+    assert guest.memory.read(status, 1)[0] == Blk.OK
+    os.close(bell)
+    other.close()
+
+
 @pytest.mark.rules("pci-bus-1")
 def test_turning_bus_mastering_off_waits_for_io(hanging, variant):
     """The guest may use the memory for something else when it reads on."""
@@ -442,6 +474,44 @@ def test_waiting_for_io_is_bounded(hanging, functions, attach, variant, what):
     assert guest.function.show()["state"] == "draining"
     guest.function.fault("backend-hang", 0)
     guest.function.idle()
+
+
+def resident(pid):
+    """KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return [int(line.split()[1]) for line in status if line.startswith("VmRSS:")][0]
+
+
+def test_requests_under_way_take_bounded_memory(create):
+    """All rings full of tables of a thousand descriptors, 164 MiB of requests, and nothing ends."""
+    queues = 4
+    function = create("blk", driver="vfio-pci", queues=queues, queue_size=1024)
+    with function.client() as client:
+        memory = Memory(size=1 << 21)
+        memory.share(client)
+        transport = Modern(client, memory)
+        transport.start(VERSION_1 | INDIRECT_DESC, queues=queues, size=None)
+        table, area = memory.alloc(16 * 1024, 16), memory.alloc(1024)
+        memory.write(area, bytes(16))
+        for i in range(1024):
+            transport.queues[0].write_desc(table, i, area + i, 1 if i else 16,
+                                           (WRITE if i else 0) | (1 if i < 1023 else 0), i + 1)
+        function.fault("backend-hang", 1)
+        before = resident(function.pid())
+        for index, queue in transport.queues.items():
+            assert queue.size == 1024
+            for i in range(queue.size):
+                queue.write_desc(queue.desc, i, table, 16 * 1024, INDIRECT, 0)
+                queue.offer(i)
+            transport.kick(index)
+        assert wait_for(lambda: resident(function.pid()) > before + (24 << 10), timeout=30)
+        time.sleep(0.5)
+        assert resident(function.pid()) < before + (64 << 10)
+        function.fault("backend-hang", 0)
+        assert wait_for(lambda: {queue.device_idx() for queue in transport.queues.values()} == {1024},
+                        timeout=30)
+        memory.close()
+    function.idle()
 
 
 @pytest.mark.rules("vu-connection-6")

@@ -18,9 +18,13 @@ def posted(region, offset, data):
 
 
 @pytest.mark.rules("vu-connection-2")
-@pytest.mark.parametrize("trigger", ["notify", "DRIVER_OK"])
-def test_unmap_right_behind_what_makes_the_device_read_its_queue(functions, attach, trigger):
-    """QEMU sends both in one piece when a BIOS starts a disk and then changes the memory map."""
+@pytest.mark.parametrize("trigger, count", [("notify", 1), ("notify", 80), ("DRIVER_OK", 1)])
+def test_unmap_right_behind_what_makes_the_device_read_its_queue(functions, attach, trigger,
+                                                                 count):
+    """
+    QEMU sends both in one piece when a BIOS starts a disk and then changes the memory map. A device
+    takes many turns for a full queue.
+    """
     guest = attach(functions("blk", "modern"), "modern")
     transport, client, memory = guest.transport, guest.client, guest.memory
     assert guest.function.made["type"] == "blk" and BLK == 2
@@ -34,8 +38,11 @@ def test_unmap_right_behind_what_makes_the_device_read_its_queue(functions, atta
     queue = transport.setup_queue(0)
     if trigger == "notify":
         transport.set_status(running)
-    chain, _, status = disk.prepare(Blk.IN, 0, length=512)
-    queue.add(chain)
+    statuses = []
+    for _ in range(count):
+        chain, _, status = disk.prepare(Blk.IN, 0, length=512)
+        queue.add(chain)
+        statuses.append(status)
 
     if trigger == "notify":
         bar, base, _, _ = transport.caps[Modern.NOTIFY]
@@ -48,7 +55,8 @@ def test_unmap_right_behind_what_makes_the_device_read_its_queue(functions, atta
     memory.share(client)
 
     transport.kick()
-    queue.wait()
-    assert memory.read(status, 1)[0] == Blk.OK
+    for _ in statuses:
+        queue.wait()
+    assert {memory.read(status, 1)[0] for status in statuses} == {Blk.OK}
     shown = guest.function.show()
     assert shown["state"] == "connected" and shown["counters"]["dma_faults"] == 0, shown

@@ -164,6 +164,11 @@ bool vfio_device_poll_io_fds(struct vfio_device *vdev)
 	return any;
 }
 
+bool vfio_device_busy(struct vfio_device *vdev)
+{
+	return vdev->effects_pending;
+}
+
 int vfio_device_set_irqs(struct vfio_device *vdev, const struct vfio_irqs *irqs)
 {
 	uint32_t max = irqs->index == VFIO_PCI_MSIX_IRQ_INDEX ? STUB_VECTORS : 0;
