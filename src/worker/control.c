@@ -203,7 +203,7 @@ int request_take_fd(struct request *req)
 
 /* --- the requests --- */
 
-static void drain(struct control *control);
+static void drain_work(struct loop_work *work);
 
 static void pf_ready(struct worker *w, int result)
 {
@@ -223,7 +223,8 @@ static void pf_ready(struct worker *w, int result)
 	worker_pf_info(w, &info);
 	log_info("%s PF with %u slots is up", info.type, info.total_vfs);
 	request_done(req, &info, sizeof(info));
-	drain(control);
+	/* Not at once: this is the owner driver's callback, and a request may end that. */
+	loop_work_queue(w->loop, &control->drain_work, drain_work);
 }
 
 static void handle_pf_init(struct worker *w, struct request *req)
@@ -589,6 +590,11 @@ static void drain(struct control *control)
 			;
 }
 
+static void drain_work(struct loop_work *work)
+{
+	drain(container_of(work, struct control, drain_work));
+}
+
 static void listen_again(struct loop_timer *timer)
 {
 	struct control *control = container_of(timer, struct control, again);
@@ -656,6 +662,7 @@ void control_free(struct control *control)
 	while (!list_empty(&control->conns))
 		conn_free(list_first(&control->conns, struct control_conn, node));
 	loop_timer_cancel(&control->again);
+	loop_work_cancel(&control->drain_work);
 	loop_fd_del(control->worker->loop, &control->listen);
 	fd_close(&control->listen_fd);
 	free(control);

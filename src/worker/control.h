@@ -21,7 +21,8 @@ struct control {
 	struct worker *worker;
 	int listen_fd;
 	struct loop_fd listen;
-	struct loop_timer again; /* to accept */
+	struct loop_timer again;     /* to accept */
+	struct loop_work drain_work; /* the PF is up: what waited for that */
 	struct list conns;
 	struct request *init; /* the PF is coming up: everything else waits */
 };

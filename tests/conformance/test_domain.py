@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from control import SANITIZER_WORDS
+from control import SANITIZER_WORDS, Connection
 from domain import (BAR0, BAR2, BAR4, CTRL, LOW_AT, MESSAGES_AT, OFFSET, PF, SRIOV, STRIDE,
                     TOTAL, VF1, VFE, WINDOW_AT, Domain, Function, Modern)
 from ridge import Ridge, RidgeError
@@ -334,6 +334,19 @@ def test_qemu_args_of_a_pf(rng):
         exported.ridge("qemu-args", exported.name)
     with pytest.raises(RidgeError, match="there is no such function"):
         exported.ridge("qemu-args", "nobody")
+
+
+def test_an_export_that_is_asked_for_before_the_pf_is_up(ridge):
+    """It waits for that."""
+    with Connection(ridge.socket) as one:
+        for turn in range(20):
+            name = f"early-{turn}"
+            added = one.start("pf.add", name=name, type="rng")
+            exported = one.start("pf.export", name=name)
+            answers = {answer["id"]: answer for answer in (one.line(), one.line())}
+            assert answers[added]["result"]["name"] == name
+            assert answers[exported]["result"]["exported"], answers
+            one("pf.remove", name=name)
 
 
 def test_unexport(rng):
