@@ -163,4 +163,12 @@ void pf_fault_stall(struct pf *pf, bool stall)
 	if (!stall)
 		virtio_device_resume(pf->dev);
 }
+
+int pf_fault_hang(struct pf *pf, bool hang)
+{
+	if (strcmp(pf->type->name, "blk"))
+		return -EOPNOTSUPP;
+	blk_fault_hang(pf->dev, hang);
+	return 0;
+}
 #endif

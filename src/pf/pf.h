@@ -102,6 +102,8 @@ uint64_t pf_admin_commands(const struct pf *pf, unsigned int queue);
 #ifdef RIDGE_FAULTS
 /* The PF takes nothing from its register queue until told otherwise. */
 void pf_fault_stall(struct pf *pf, bool stall);
+/* Requests to the PF's own disk do not end until told otherwise. -EOPNOTSUPP: it is none. */
+int pf_fault_hang(struct pf *pf, bool hang);
 #endif
 
 #endif

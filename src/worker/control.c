@@ -374,6 +374,8 @@ static void handle_fault(struct worker *w, struct request *req)
 		pf_fault_stall(w->pf, fault->value);
 	} else if (fault->kind == IPC_FAULT_ESCAPE) {
 		err = escape_try(w, fault->value);
+	} else if (fault->kind == IPC_FAULT_BACKEND_HANG && !strcmp(fault->name, w->name)) {
+		err = pf_fault_hang(w->pf, fault->value);
 	} else {
 		fn = find(w, req);
 		if (!fn)

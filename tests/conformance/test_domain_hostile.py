@@ -4,6 +4,7 @@
 import os
 import random
 import struct
+import threading
 import time
 
 import pytest
@@ -218,10 +219,9 @@ def test_the_vmm_is_gone_during_io(slow):
     assert slow.d.ecam_read(PF, SRIOV + CTRL, 2) == 0
 
 
-def start_disk(exported, d, rid):
-    """A driver on a dynamic blk function."""
-    function = Function(d, rid)
-    driver = Modern(function, exported.memory_of(d))
+def disk_of(function, memory):
+    """A driver on a blk function."""
+    driver = Modern(function, memory)
     driver.start(VERSION_1 | FLUSH)
     return Blk(driver)
 
@@ -240,7 +240,7 @@ def test_a_function_that_is_destroyed_while_its_io_hangs(export, work):
 
     assert create(names[0])["rid"] == "00:01.0"
     d = exported.attach()
-    disk = start_disk(exported, d, 1 << 3)
+    disk = disk_of(Function(d, 1 << 3), exported.memory_of(d))
     ridge("debug", "fault", names[0], "backend-hang", "1")
     disk.transport.queues[0].add(disk.prepare(Blk.IN, 0, length=4096)[0])
     disk.transport.kick()
@@ -257,7 +257,7 @@ def test_a_function_that_is_destroyed_while_its_io_hangs(export, work):
     ridge("export", exported.name)
     d = exported.attach()
     assert d.ecam_read(1 << 3, 0, 4) == 0xFFFFFFFF
-    assert start_disk(exported, d, 2 << 3).read(0, 512) == bytes(512)
+    assert disk_of(Function(d, 2 << 3), exported.memory_of(d)).read(0, 512) == bytes(512)
     ridge("debug", "fault", names[0], "backend-hang", "0")
     ridge("destroy", names[0])
     assert create(names[0])["rid"] == "00:01.0"
@@ -331,6 +331,125 @@ def test_admin_queues_are_full_when_the_pf_is_reset(export):
         for _ in range(10):
             d.drain()
         assert memory.map[:] == held
+
+
+class Busy(Slow):
+    """The same, on a PF that is a disk whose backend can hang, too, with its admin queues up."""
+
+    def __init__(self, export, work):
+        image = os.path.join(work, "busy.img")
+        with open(image, "wb") as file:
+            file.write(os.urandom(MIB))
+        super().__init__(lambda *kind, **keys: export(*kind, image=image, **keys), work)
+        self.owner = Modern(self.pf, self.memory)
+        queues = self.owner.get("num_queues")
+        self.owner.start(VERSION_1 | FLUSH | 1 << 37 | 1 << 41, queues=queues + 2)
+        self.admin = [self.owner.queues[queues], self.owner.queues[queues + 1]]
+        self.parts = queues + 1
+        listed = self.command(0, b"", 8)  # LIST_QUERY, LIST_USE of all that
+        self.command(1, self.memory.read(listed + 8, 8))
+
+    def put(self, queue, opcode, data, room=0, member=1):
+        """A command for the SR-IOV group, not yet notified; where its reply will be."""
+        head = struct.pack("<HH12xQ", opcode, 1, member) + data
+        at, reply = self.memory.alloc(len(head)), self.memory.alloc(8 + room)
+        self.memory.write(at, head)
+        queue.add([(at, len(head), False), (reply, 8 + room, True)])
+        return reply
+
+    def command(self, opcode, data, room=0):
+        reply = self.put(self.admin[0], opcode, data, room, member=0)
+        self.owner.notify(self.parts - 1)
+        self.admin[0].wait()
+        assert self.memory.read(reply, 2) == b"\0\0"
+        return reply
+
+    def hang_pf(self, on):
+        self.ridge("debug", "fault", self.exported.name, "backend-hang", str(int(on)))
+
+    def fill(self):
+        """All queues of the PF have something that does not end; more is behind it."""
+        self.submit()
+        self.hang_pf(True)
+        disk = Blk(self.owner)
+        for sector in range(16):
+            self.owner.queues[0].add(disk.prepare(Blk.IN, 8 * sector, length=4096)[0])
+        self.owner.notify(0)
+        self.put(self.admin[1], 0x11, b"\1")  # DEV_MODE_SET: waits for the member's reads
+        self.owner.notify(self.parts)
+        self.d.drain()
+        time.sleep(0.05)
+        assert self.owner.queues[0].pop() is None and self.admin[1].pop() is None
+        while len(self.admin[1].free) >= 2:
+            self.put(self.admin[1], 0x11, b"\0")
+        self.owner.notify(self.parts)
+
+    def close(self):
+        self.hang_pf(False)
+        super().close()
+
+
+@pytest.fixture
+def busy(export, work):
+    made = Busy(export, work)
+    yield made
+    made.close()
+
+
+def test_the_pf_is_reset_while_its_queues_are_full(busy):
+    """By its driver: it ends what it can at once, and the VFs go on."""
+    d, owner = busy.d, busy.owner
+    busy.fill()
+    owner.set_status(0)
+    time.sleep(0.2)
+    assert owner.status() != 0  # its own reads
+    busy.hang_pf(False)
+    assert wait_for(lambda: owner.status() == 0)
+    held = busy.memory.map[:]
+    for _ in range(10):
+        d.drain()
+    assert busy.memory.map[:] == held
+    assert busy.driver.queues[0].pop() is None
+    busy.hang(False)
+    for _ in range(8):
+        busy.driver.queues[0].wait()
+    assert busy.disk.read(3, 512)
+
+
+def test_flr_of_the_pf_while_its_queues_are_full(busy):
+    d = busy.d
+    busy.fill()
+    busy.pf.flr()
+    assert d.ecam_read(PF, 0, 4) == 0xFFFFFFFF  # it waits for its own reads,
+    busy.hang_pf(False)
+    assert not wait_for(lambda: d.ecam_read(PF, 0, 4) != 0xFFFFFFFF, 0.3)  # and for its VFs'
+    busy.hang(False)
+    assert busy.pf.answers()
+    busy.poison()
+    assert busy.pf.config_read(SRIOV + CTRL, 2) == 0
+    time.sleep(0.1)
+    assert busy.poisoned() and d.drain() == []
+    busy.memory.map[:] = bytes(busy.memory.size)
+    busy.memory.used = 0
+    with open(busy.image.replace("slow", "busy"), "rb") as file:
+        assert disk_of(Function(d, PF), busy.memory).read(5, 512) == file.read()[5 * 512:][:512]
+
+
+def test_unexport_while_the_queues_of_the_pf_are_full(busy):
+    """It is local when all has ended, and only then."""
+    busy.fill()
+    unexport = threading.Thread(target=busy.ridge,
+                                args=("unexport", busy.exported.name, "--force"))
+    unexport.start()
+    assert busy.d.closed()
+    busy.hang(False)
+    assert busy.exported.info()["exported"]
+    busy.hang_pf(False)
+    unexport.join(20)
+    assert not busy.exported.info()["exported"]
+    busy.poison()
+    time.sleep(0.1)
+    assert busy.poisoned()
 
 
 @pytest.mark.parametrize("seed", range(6))
