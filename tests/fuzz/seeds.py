@@ -213,6 +213,12 @@ def domain():
             0x4014) + u64(3) + u8(5, 0x41) + u32(0x8014)
         yield f"resets-{kind}", u8(kind) + enable + ecam_write(1, 1, 6, 1) + u8(7, 0xc1, 7, 0xc2) + ecam_read(
             1, 0) + u8(9, 0, 11, 0, 8, 1, 10, 0) + ecam_read(0, 0) + u8(4, 0x81, 0x10) + u32(0xffffffff)
+    # Requests of the PF, of a VF and of a dynamic function hang; what they belong to is taken away.
+    for end, how in (("disabled", u8(2, 0, 0)), ("unmapped", u8(8, 0x20)), ("reset", u8(9, 0)),
+                     ("master", ecam_write(1, 1, 2, 1)), ("pulled", u8(10, 0x80)),
+                     ("flr", ecam_write(0, 0x12, 0x8000))):
+        yield f"hang-{end}", u8(4) + enable + u8(10, 0x80) + ecam_read(1, 0) + u8(11, 0x30) + b"".join(
+            u8(11, 0x80 | which) for which in (0, 1, 5)) + how + ecam_read(1, 0) + u8(11, 0x20)
 
 
 def frame():
