@@ -111,17 +111,14 @@ static int bind_send(struct operation *op, const char *driver, struct error *e)
 static int bind_start(struct operation *op, struct json_object *json, struct error *e)
 {
 	const char *name, *driver;
-	char names[256];
 	int err;
 
 	err = params_strings(json, bind_members, (const char **[]){ &name, &driver }, e);
 	if (err)
 		return err;
-	op->fn = registry_function(op->ctl, name);
-	if (!op->fn) {
-		registry_function_names(op->ctl, names, sizeof(names));
-		return error_set(e, ENOENT, "there is no such function; %s", names);
-	}
+	op->fn = registry_find_function(op->ctl, name, e);
+	if (!op->fn)
+		return -ENOENT;
 	err = function_usable(op->fn, e);
 	if (err)
 		return err;

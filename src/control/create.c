@@ -88,11 +88,11 @@ static int pf_named(struct control *ctl, const char *name, const char *type, str
 		    struct error *e)
 {
 	struct pf *pf = registry_pf(ctl, name);
-	char names[256];
+	char names[NAMES_TEXT_MAX];
 	int err;
 
 	if (!pf) {
-		registry_pf_names(ctl, names, sizeof(names));
+		registry_pf_names(ctl, names);
 		return error_set(e, ENOENT, "there is no PF %s; %s, or add it", name, names);
 	}
 	if (pf->type[0] && strcmp(pf->type, type) != 0)

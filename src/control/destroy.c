@@ -138,15 +138,11 @@ static bool function_stays_down(const struct function *fn)
 /* Finds a function that may be destroyed now. Returns NULL with e set, prefix and all. */
 static struct function *destroy_find(struct control *ctl, const char *name, struct error *e)
 {
-	struct function *fn = registry_function(ctl, name);
-	char what[IPC_NAME_MAX + 16], others[256];
+	struct function *fn = registry_find_function(ctl, name, e);
+	char what[IPC_NAME_MAX + 16];
 
 	if (fn && (function_stays_down(fn) || !function_usable(fn, e)))
 		return fn;
-	if (!fn) {
-		registry_function_names(ctl, others, sizeof(others));
-		error_set(e, ENOENT, "there is no such function; %s", others);
-	}
 	snprintf(what, sizeof(what), "destroy %s", name);
 	error_prefix(e, what);
 	return NULL;

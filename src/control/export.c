@@ -79,9 +79,7 @@ static struct export *export_new(struct control *ctl, struct jsonrpc_call *call,
 				 const char *name, struct pf **pf)
 {
 	struct export *x = calloc(1, sizeof(*x));
-	char names[256];
 	struct error e;
-	int err;
 
 	if (!x) {
 		error_set(&e, ENOMEM, "out of memory");
@@ -93,14 +91,8 @@ static struct export *export_new(struct control *ctl, struct jsonrpc_call *call,
 	x->listen_fd = -1;
 	snprintf(x->what, sizeof(x->what), "%s %.63s", verb, name);
 	error_clean_text(x->what);
-	*pf = registry_pf(ctl, name);
-	if (!*pf) {
-		registry_pf_names(ctl, names, sizeof(names));
-		err = error_set(&e, ENOENT, "there is no such PF; %s", names);
-	} else {
-		err = pf_usable(*pf, &e);
-	}
-	if (!err) {
+	*pf = registry_find_pf(ctl, name, &e);
+	if (*pf && !pf_usable(*pf, &e)) {
 		snprintf(x->pf, sizeof(x->pf), "%s", (*pf)->name);
 		return x;
 	}

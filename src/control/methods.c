@@ -89,7 +89,6 @@ static struct pf *pf_asked(struct control *ctl, struct jsonrpc_call *call, struc
 {
 	static const char *const members[] = { "name", NULL };
 	const char *name;
-	char names[256];
 	struct error e;
 	struct pf *pf;
 
@@ -99,12 +98,9 @@ static struct pf *pf_asked(struct control *ctl, struct jsonrpc_call *call, struc
 		return NULL;
 	}
 	snprintf(what, PF_ASKED_MAX, "%s %.64s", verb, name);
-	pf = registry_pf(ctl, name);
-	if (!pf) {
-		registry_pf_names(ctl, names, sizeof(names));
-		error_set(&e, ENOENT, "there is no such PF; %s", names);
+	pf = registry_find_pf(ctl, name, &e);
+	if (!pf)
 		methods_fail(call, what, &e);
-	}
 	return pf;
 }
 

@@ -305,7 +305,7 @@ void queries_function_show(struct control *ctl, struct jsonrpc_call *call,
 {
 	static const char *const members[] = { "name", NULL };
 	struct function *fn;
-	char what[96], names[256];
+	char what[96];
 	const char *name;
 	struct error e;
 
@@ -314,17 +314,14 @@ void queries_function_show(struct control *ctl, struct jsonrpc_call *call,
 		return;
 	}
 	snprintf(what, sizeof(what), "show %.64s", name);
-	fn = registry_function(ctl, name);
-	if (!fn || fn->phase == FUNCTION_CREATING) {
-		registry_function_names(ctl, names, sizeof(names));
-		if (fn)
-			error_set(&e, EBUSY, "it is being created; try again when that is done");
-		else
-			error_set(&e, ENOENT, "there is no such function; %s", names);
-		methods_fail(call, what, &e);
+	fn = registry_find_function(ctl, name, &e);
+	if (fn && fn->phase != FUNCTION_CREATING) {
+		query_function(ctl, fn, call);
 		return;
 	}
-	query_function(ctl, fn, call);
+	if (fn)
+		error_set(&e, EBUSY, "it is being created; try again when that is done");
+	methods_fail(call, what, &e);
 }
 
 void queries_function_list(struct control *ctl, struct jsonrpc_call *call,
@@ -347,7 +344,7 @@ static int stats_keys(struct control *ctl, struct json_object *names, struct jso
 		      struct error *e)
 {
 	size_t n = json_object_array_length(names);
-	char others[256];
+	char what[IPC_NAME_MAX];
 
 	if (n > ctl->functions.n && n > 1)
 		return error_params(e, "names: there are %zu functions; give each once",
@@ -357,13 +354,12 @@ static int stats_keys(struct control *ctl, struct json_object *names, struct jso
 
 		if (!json_object_is_type(name, json_type_string))
 			return error_params(e, "names: " STATS_RIGHT);
-		if (registry_function(ctl, json_object_get_string(name))) {
-			json_object_object_add(keys, json_object_get_string(name), NULL);
-			continue;
+		if (!registry_find_function(ctl, json_object_get_string(name), e)) {
+			snprintf(what, sizeof(what), "%s", json_object_get_string(name));
+			error_prefix(e, what);
+			return -ENOENT;
 		}
-		registry_function_names(ctl, others, sizeof(others));
-		return error_set(e, ENOENT, "%.64s: there is no such function; %s",
-				 json_object_get_string(name), others);
+		json_object_object_add(keys, json_object_get_string(name), NULL);
 	}
 	return 0;
 }

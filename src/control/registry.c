@@ -50,17 +50,20 @@ int pf_usable(const struct pf *pf, struct error *e)
 	return 0;
 }
 
-static void text_add(char *text, size_t len, const char *name)
+/* False: there is no room for more. */
+static bool text_add(char *text, size_t len, const char *name)
 {
 	size_t used = strlen(text);
+	bool fits = used + strlen(name) + 8 < len;
 
-	if (used + strlen(name) + 8 < len)
+	if (fits)
 		snprintf(text + used, len - used, "%s%s", used ? ", " : "there is ", name);
-	else if (len - used > 5 && used && text[used - 1] != '.')
+	else if (used)
 		snprintf(text + used, len - used, ", ...");
+	return fits;
 }
 
-void registry_function_names(struct control *ctl, char *text, size_t len)
+static void function_names(struct control *ctl, char text[NAMES_TEXT_MAX])
 {
 	struct function *fn;
 	struct pf *pf;
@@ -68,20 +71,47 @@ void registry_function_names(struct control *ctl, char *text, size_t len)
 	text[0] = '\0';
 	list_for_each (pf, &ctl->pfs, node)
 		list_for_each (fn, &pf->functions, node)
-			text_add(text, len, function_name(fn));
+			if (fn->phase != FUNCTION_CREATING &&
+			    !text_add(text, NAMES_TEXT_MAX, fn->name))
+				return;
 	if (!text[0])
-		snprintf(text, len, "there is none");
+		snprintf(text, NAMES_TEXT_MAX, "there is none");
 }
 
-void registry_pf_names(struct control *ctl, char *text, size_t len)
+struct function *registry_find_function(struct control *ctl, const char *name, struct error *e)
+{
+	struct function *fn = registry_function(ctl, name);
+	char names[NAMES_TEXT_MAX];
+
+	if (fn)
+		return fn;
+	function_names(ctl, names);
+	error_set(e, ENOENT, "there is no such function; %s", names);
+	return NULL;
+}
+
+void registry_pf_names(struct control *ctl, char text[NAMES_TEXT_MAX])
 {
 	struct pf *pf;
 
 	text[0] = '\0';
 	list_for_each (pf, &ctl->pfs, node)
-		text_add(text, len, pf->name);
+		if (!text_add(text, NAMES_TEXT_MAX, pf->name))
+			return;
 	if (!text[0])
-		snprintf(text, len, "there is none");
+		snprintf(text, NAMES_TEXT_MAX, "there is none");
+}
+
+struct pf *registry_find_pf(struct control *ctl, const char *name, struct error *e)
+{
+	struct pf *pf = registry_pf(ctl, name);
+	char names[NAMES_TEXT_MAX];
+
+	if (pf)
+		return pf;
+	registry_pf_names(ctl, names);
+	error_set(e, ENOENT, "there is no such PF; %s", names);
+	return NULL;
 }
 
 int function_new(struct pf *pf, struct params *params, struct function **out)

@@ -110,16 +110,18 @@ struct function {
 struct pf *registry_pf(struct control *ctl, const char *name);
 struct function *registry_function(struct control *ctl, const char *name);
 
+/* The same for one that somebody asked for: NULL with e set (ENOENT), which says what there is. */
+struct pf *registry_find_pf(struct control *ctl, const char *name, struct error *e);
+struct function *registry_find_function(struct control *ctl, const char *name, struct error *e);
+
 /*
  * Whether requests can be sent to a PF now. Returns 0, or a negative errno with e set.
  */
 int pf_usable(const struct pf *pf, struct error *e);
 
-/*
- * The names of existing functions or PFs as a short list for people; "there is none" without any.
- */
-void registry_function_names(struct control *ctl, char *text, size_t len);
-void registry_pf_names(struct control *ctl, char *text, size_t len);
+/* The names of PFs as a short list for people; "there is none" without any. */
+#define NAMES_TEXT_MAX 256
+void registry_pf_names(struct control *ctl, char text[NAMES_TEXT_MAX]);
 
 /* Makes a function without descriptors on a PF. params is taken over. Returns 0 or -ENOMEM. */
 int function_new(struct pf *pf, struct params *params, struct function **fn);

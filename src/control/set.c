@@ -143,19 +143,17 @@ static int set_params(struct set *s, struct json_object *json, struct error *e)
 static int set_start(struct operation *op, struct json_object *json, struct error *e)
 {
 	struct json_object *name = NULL;
-	char names[256];
 	struct set *s;
 	int err;
 
 	if (!json_object_is_type(json, json_type_object) ||
-	    !json_object_object_get_ex(json, "name", &name) ||
-	    !json_object_is_type(name, json_type_string))
+	    !json_object_object_get_ex(json, "name", &name))
 		return error_params(e, "name is missing; give name");
-	op->fn = registry_function(op->ctl, json_object_get_string(name));
-	if (!op->fn) {
-		registry_function_names(op->ctl, names, sizeof(names));
-		return error_set(e, ENOENT, "there is no such function; %s", names);
-	}
+	if (!json_object_is_type(name, json_type_string))
+		return error_params(e, "name: give a string");
+	op->fn = registry_find_function(op->ctl, json_object_get_string(name), e);
+	if (!op->fn)
+		return -ENOENT;
 	err = function_usable(op->fn, e);
 	if (err)
 		return err;

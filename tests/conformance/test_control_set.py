@@ -114,6 +114,11 @@ def test_a_new_ridged_knows(daemon):
     assert daemon("function.list") == before
 
 
+def test_a_name_that_is_none(fake):
+    assert fake.fails("function.set", link="up").message == "set: name is missing; give name"
+    assert fake.fails("function.set", name=7, link="up").message == "set: name: give a string"
+
+
 def test_while_another_request_is_under_way(fake):
     create(fake, "hangset-1")
     with fake.connect() as connection:
