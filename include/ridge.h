@@ -93,10 +93,18 @@ int ridge_list(struct ridge *r, char **result);
 /* Counters of the functions with these names (ended by NULL), or of all: names is NULL or empty. */
 int ridge_stats(struct ridge *r, const char *const *names, char **result);
 
-/* PFs. The results of add and list describe them. */
+/* PFs. The results describe them, but that of remove. */
 int ridge_pf_add(struct ridge *r, const char *name, const struct ridge_pair *keys, char **result);
 int ridge_pf_list(struct ridge *r, char **result);
 int ridge_pf_remove(struct ridge *r, const char *name, char **result);
+/* Starts a PF again that is held, as its process died too often. */
+int ridge_pf_restart(struct ridge *r, const char *name, char **result);
+/*
+ * Gives a PF to a Linux host in a virtual machine, and takes it back. keys, of the socket: owner,
+ * group, mode. force: although a VMM is connected.
+ */
+int ridge_export(struct ridge *r, const char *name, const struct ridge_pair *keys, char **result);
+int ridge_unexport(struct ridge *r, const char *name, int force, char **result);
 
 /* Ends all functions, all PFs and ridged. */
 int ridge_shutdown(struct ridge *r, char **result);

@@ -244,6 +244,27 @@ int ridge_pf_remove(struct ridge *r, const char *name, char **result)
 	return call(r, "pf.remove", object_with("name", name), result);
 }
 
+int ridge_pf_restart(struct ridge *r, const char *name, char **result)
+{
+	return call(r, "pf.restart", object_with("name", name), result);
+}
+
+int ridge_export(struct ridge *r, const char *name, const struct ridge_pair *keys, char **result)
+{
+	struct json_object *params = object_with("name", name);
+
+	add_pairs(params, keys);
+	return call(r, "pf.export", params, result);
+}
+
+int ridge_unexport(struct ridge *r, const char *name, int force, char **result)
+{
+	struct json_object *params = object_with("name", name);
+
+	json_object_object_add(params, "force", json_object_new_boolean(force));
+	return call(r, "pf.unexport", params, result);
+}
+
 int ridge_shutdown(struct ridge *r, char **result)
 {
 	return call(r, "system.shutdown", NULL, result);

@@ -48,6 +48,7 @@ static void test_calls(struct ridge *r)
 						  { NULL, NULL } };
 	static const struct ridge_pair pf[] = { { "type", "net" }, { NULL, NULL } };
 	static const struct ridge_pair down[] = { { "link", "down" }, { NULL, NULL } };
+	static const struct ridge_pair shared[] = { { "mode", "660" }, { NULL, NULL } };
 	static const char *const names[] = { "n0", NULL };
 	char *text;
 
@@ -72,6 +73,13 @@ static void test_calls(struct ridge *r)
 	CHECK(ridge_pf_remove(r, "net9", &text) == -EBUSY && !text);
 	CHECK(!ridge_destroy(r, names, 0, &text));
 	has(text, "{\"destroyed\":[\"n0\"]}");
+	CHECK(!ridge_export(r, "net9", NULL, &text));
+	has(text, "\"exported\":true");
+	CHECK(ridge_export(r, "net9", shared, &text) == -EEXIST && !text);
+	CHECK(!ridge_unexport(r, "net9", 0, &text));
+	has(text, "\"exported\":false");
+	CHECK(!ridge_export(r, "net9", shared, NULL) && !ridge_unexport(r, "net9", 1, NULL));
+	CHECK(ridge_pf_restart(r, "net9", NULL) == -EALREADY);
 	CHECK(!ridge_pf_remove(r, "net9", NULL));
 	CHECK(!strcmp(ridge_error(r), ""));
 }
