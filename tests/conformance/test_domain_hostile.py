@@ -416,6 +416,24 @@ def test_the_pf_is_reset_while_its_queues_are_full(busy):
     assert busy.disk.read(3, 512)
 
 
+@pytest.mark.rules("pci-bus-1")
+def test_bus_mastering_of_the_pf_is_turned_off_while_its_queues_are_full(busy):
+    """No reply to a command is written after that, either."""
+    d = busy.d
+    busy.fill()
+    busy.hang_pf(False)
+    release = threading.Timer(0.3, busy.hang, (False,))
+    release.start()
+    busy.pf.config_write(4, 2, 0x2)
+    held = busy.memory.map[:]
+    release.join()
+    d.drain()
+    time.sleep(0.1)
+    assert busy.memory.map[:] == held
+    busy.pf.config_write(4, 2, 0x6)
+    assert wait_for(busy.admin[1].pop)
+
+
 def test_flr_of_the_pf_while_its_queues_are_full(busy):
     d = busy.d
     busy.fill()
