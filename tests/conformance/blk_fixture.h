@@ -109,6 +109,40 @@ static inline int blk_teardown(void **state)
 	return 0;
 }
 
+/* The same of a fixture of a test's, whose first member is a struct blk_fixture *. */
+static inline int blk_teardown_owner(void **state)
+{
+	struct blk_fixture **owner = *state;
+	void *b = *owner;
+
+	blk_teardown(&b);
+	free(owner);
+	return 0;
+}
+
+/*
+ * A test at a PF that does what Linux needs, and at one that holds to the letter: its setup() finds
+ * in *state whether that is so.
+ */
+#define BLK_TEST_BOTH(name, setup)                                                        \
+	cmocka_unit_test_prestate_setup_teardown(name, setup, blk_teardown_owner, NULL),  \
+		cmocka_unit_test_prestate_setup_teardown(name, setup, blk_teardown_owner, \
+							 "strict")
+#define BLK_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, blk_teardown_owner)
+
+/* An image of so many bytes, each the same; not a hole, so that a read of it needs no thread. */
+static inline int blk_image(uint32_t len, uint8_t fill)
+{
+	int image = memfd_create("test:image", MFD_CLOEXEC);
+	uint8_t *data = malloc(len);
+
+	assert_non_null(data);
+	memset(data, fill, len);
+	assert_int_equal(write(image, data, len), len);
+	free(data);
+	return image;
+}
+
 static inline uint64_t blk_config(struct blk_fixture *f, uint32_t at, uint8_t len)
 {
 	return reg_read(&f->d, CAP_DEVICE, at, len);

@@ -18,7 +18,7 @@ struct fixture {
 	struct parts after;
 };
 
-static inline int setup_strict(void **state, bool strict)
+static inline int setup(void **state)
 {
 	struct device_params params = { .queues = QUEUES };
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -26,32 +26,12 @@ static inline int setup_strict(void **state, bool strict)
 
 	assert_non_null(f);
 	assert_int_equal(ftruncate(image, 64 * SECTOR), 0);
-	f->b = blk_fixture_new_strict(image, &params, strict);
+	f->b = blk_fixture_new_strict(image, &params, *state != NULL);
 	f->pf = &f->b->pf;
 	parts_use(f->pf);
 	parts_objects(f->pf, VF);
 	blk_start_queues(f->b, B_MQ | B_FLUSH | B_CONFIG_WCE, QUEUES);
 	*state = f;
-	return 0;
-}
-
-static inline int setup(void **state)
-{
-	return setup_strict(state, false);
-}
-
-static inline int setup_letter(void **state)
-{
-	return setup_strict(state, true);
-}
-
-static inline int teardown(void **state)
-{
-	struct fixture *f = *state;
-	void *b = f->b;
-
-	blk_teardown(&b);
-	free(f);
 	return 0;
 }
 
@@ -71,9 +51,7 @@ static inline void save(struct fixture *f)
 }
 
 /* At a PF that does what Linux needs, and at one that holds to the letter. */
-#define TEST(name)                                              \
-	cmocka_unit_test_setup_teardown(name, setup, teardown), \
-		cmocka_unit_test_setup_teardown(name, setup_letter, teardown)
-#define TEST_ONCE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)      BLK_TEST_BOTH(name, setup)
+#define TEST_ONCE(name) BLK_TEST(name, setup)
 
 #endif

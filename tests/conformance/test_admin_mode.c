@@ -10,40 +10,16 @@ struct fixture {
 	struct pf_driver *pf;
 };
 
-static int setup_strict(void **state, bool strict)
+static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	int image = memfd_create("test:image", MFD_CLOEXEC);
-	static const uint8_t zeroes[SECTORS * SECTOR];
 
 	assert_non_null(f);
-	/* Not a hole: a read ends when it is begun, and not in a thread of the kernel's. */
-	assert_int_equal(write(image, zeroes, sizeof(zeroes)), sizeof(zeroes));
-	f->b = blk_fixture_new_strict(image, NULL, strict);
+	f->b = blk_fixture_new_strict(blk_image(SECTORS * SECTOR, 0), NULL, *state != NULL);
 	f->pf = &f->b->pf;
 	admin_use_supported(f->pf);
 	blk_start(f->b, 0);
 	*state = f;
-	return 0;
-}
-
-static int setup(void **state)
-{
-	return setup_strict(state, false);
-}
-
-static int setup_letter(void **state)
-{
-	return setup_strict(state, true);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	void *b = f->b;
-
-	blk_teardown(&b);
-	free(f);
 	return 0;
 }
 
@@ -594,11 +570,9 @@ static void test_a_pf_that_is_reset_before_a_member_is(void **state)
 
 int main(void)
 {
-#define TEST(name)                                              \
-	cmocka_unit_test_setup_teardown(name, setup, teardown), \
-		cmocka_unit_test_setup_teardown(name, setup_letter, teardown)
+#define TEST(name) BLK_TEST_BOTH(name, setup)
 	/* which take their time */
-#define TEST_ONCE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_ONCE(name) BLK_TEST(name, setup)
 	const struct CMUnitTest tests[] = {
 		TEST(test_2_12_1_4_3_4_a_stopped_device_does_nothing),
 		TEST(test_2_12_1_4_5_the_mode_that_it_has),

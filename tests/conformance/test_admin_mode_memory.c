@@ -27,17 +27,13 @@ struct fixture {
 	unsigned int ended;
 };
 
-static int setup_strict(void **state, bool strict)
+static int setup(void **state)
 {
 	struct device_params params = { .packed = true };
 	struct fixture *f = calloc(1, sizeof(*f));
-	int image = memfd_create("test:image", MFD_CLOEXEC);
-	static uint8_t data[SECTORS * SECTOR];
 
 	assert_non_null(f);
-	memset(data, 0x5a, sizeof(data));
-	assert_int_equal(write(image, data, sizeof(data)), sizeof(data));
-	f->b = blk_fixture_new_strict(image, &params, strict);
+	f->b = blk_fixture_new_strict(blk_image(SECTORS * SECTOR, 0x5a), &params, *state != NULL);
 	admin_use_supported(&f->b->pf);
 	for (int i = 0; i < REQUESTS; i++) {
 		f->r[i].header = ram_alloc(&f->b->d.ram, 16, 16);
@@ -45,26 +41,6 @@ static int setup_strict(void **state, bool strict)
 		f->r[i].status = ram_alloc(&f->b->d.ram, 1, 1);
 	}
 	*state = f;
-	return 0;
-}
-
-static int setup(void **state)
-{
-	return setup_strict(state, false);
-}
-
-static int setup_letter(void **state)
-{
-	return setup_strict(state, true);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	void *b = f->b;
-
-	blk_teardown(&b);
-	free(f);
 	return 0;
 }
 
@@ -223,9 +199,7 @@ static void test_2_12_1_4_5_packed_event_idx(void **state)
 
 int main(void)
 {
-#define TEST(name)                                              \
-	cmocka_unit_test_setup_teardown(name, setup, teardown), \
-		cmocka_unit_test_setup_teardown(name, setup_letter, teardown)
+#define TEST(name) BLK_TEST_BOTH(name, setup)
 	const struct CMUnitTest tests[] = {
 		TEST(test_2_12_1_4_5_split),
 		TEST(test_2_12_1_4_5_split_event_idx),
