@@ -28,6 +28,25 @@ static struct {
 	struct sigaction previous;
 } backings;
 
+/*
+ * Not unmapped here: it may be all of a guest's memory, and nobody else's any more. Page tables are
+ * moved, whole ones at a time; pages would be freed one by one.
+ */
+static void put_aside(struct backing *b)
+{
+	uint8_t *to =
+		mmap(NULL, b->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (to == MAP_FAILED)
+		return;
+	if (mremap(b->base, b->size, b->size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+		munmap(to, b->size);
+		return;
+	}
+	b->aside = to;
+	backings.total += b->size;
+}
+
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	uint8_t *addr = info->si_addr;
@@ -37,6 +56,8 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	list_for_each (b, &backings.all, node) {
 		if (addr < b->base || addr >= b->base + b->size)
 			continue;
+		if (!b->aside)
+			put_aside(b);
 		/* The whole range: huge pages can't be replaced one by one. */
 		if (mmap(b->base, b->size, PROT_READ | PROT_WRITE,
 			 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
@@ -176,5 +197,7 @@ void backing_put(struct backing *b)
 	list_del(&b->node);
 	backings.count--;
 	closer_unmap(b->base, b->size, &backings.total);
+	if (b->aside)
+		closer_unmap(b->aside, b->size, &backings.total);
 	free(b);
 }

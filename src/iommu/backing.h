@@ -25,6 +25,7 @@ struct backing {
 	uint64_t size;
 	int prot;
 	uint8_t *base;
+	uint8_t *aside; /* lost: where the file is mapped now, or NULL */
 };
 
 /* Installs the SIGBUS handler. Returns 0 or a negative errno. */
