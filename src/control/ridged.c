@@ -266,18 +266,12 @@ static int pf_argument(struct daemon *d, const struct options *options, struct e
 
 static int daemon_open(struct daemon *d, const struct options *options, struct error *e)
 {
-	char *dir = options->runtime_dir ? strdup(options->runtime_dir) : runtime_default(e);
 	gid_t group = (gid_t)-1;
 	int err, fd;
 
-	if (!dir)
+	if (pf_argument(d, options, e))
 		return -e->err;
-	if (pf_argument(d, options, e)) {
-		free(dir);
-		return -e->err;
-	}
-	d->ctl.runtime_dir = runtime_open(dir, &d->lock, e);
-	free(dir);
+	d->ctl.runtime_dir = runtime_open(options->runtime_dir, &d->lock, e);
 	if (!d->ctl.runtime_dir)
 		return -e->err;
 	err = loop_new(&d->ctl.loop);

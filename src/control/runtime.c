@@ -14,25 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-
-char *runtime_default(struct error *e)
-{
-	const char *dir = getenv("RIDGE_RUNTIME_DIR");
-	char *path;
-
-	if (dir && dir[0])
-		return strdup(dir);
-	if (geteuid() == 0)
-		return strdup("/run/ridge");
-	dir = getenv("XDG_RUNTIME_DIR");
-	if (!dir || !dir[0]) {
-		error_set(e, ENOENT,
-			  "no runtime directory: XDG_RUNTIME_DIR is not set; give "
-			  "--runtime-dir or set RIDGE_RUNTIME_DIR");
-		return NULL;
-	}
-	return asprintf(&path, "%s/ridge", dir) < 0 ? NULL : path;
-}
+#include "base/runtime_dir.h"
 
 /* A directory that others can write would let them put their sockets in place of ours. */
 static int dir_check(const char *path, struct error *e)
@@ -95,11 +77,14 @@ static int dir_lock(const char *dir, struct error *e)
 	return fd_take(&fd);
 }
 
-char *runtime_open(const char *dir, int *lock, struct error *e)
+char *runtime_open(const char *given, int *lock, struct error *e)
 {
-	char *path = NULL, *sub;
+	char dir[PATH_MAX], *path = NULL, *sub;
+	int err = runtime_dir(given, dir, sizeof(dir));
 
-	if (dir_make(dir, 0711, false, e))
+	if (err)
+		error_set(e, -err, "%s", runtime_dir_wrong(err));
+	if (err || dir_make(dir, 0711, false, e))
 		return NULL;
 	path = realpath(dir, NULL);
 	if (!path) {

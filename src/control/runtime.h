@@ -19,11 +19,8 @@
 
 #include "control/error.h"
 
-/* The directory to use when none is given; newly allocated, or NULL with e set. */
-char *runtime_default(struct error *e);
-
 /*
- * Makes the directory (not its parents) and what belongs in it, and locks it. Returns the absolute
+ * Makes the directory (NULL: as base/runtime_dir.h says; not its parents) and what belongs in it, and locks it. Returns the absolute
  * path, newly allocated, and the lock's descriptor; or NULL with e set.
  */
 char *runtime_open(const char *dir, int *lock, struct error *e);

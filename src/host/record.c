@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/runtime_dir.h"
 #include "host/internal.h"
 
 /* With another boot sysfs has begun anew. */
@@ -23,36 +24,22 @@ static void boot_id(char id[HOST_BOOT_MAX])
 		close(fd);
 }
 
-static int runtime_dir(const char *dir, char path[HOST_PATH_MAX], char *text, size_t size)
+static int record_dir(const char *dir, char path[HOST_PATH_MAX], char *text, size_t size)
 {
-	const char *sub = "";
+	int err = runtime_dir(dir, path, HOST_PATH_MAX - sizeof("/host"));
 
-	if (!dir)
-		dir = getenv("RIDGE_RUNTIME_DIR");
-	if ((!dir || !dir[0]) && geteuid() == 0)
-		dir = "/run/ridge";
-	if (!dir || !dir[0]) {
-		dir = getenv("XDG_RUNTIME_DIR");
-		sub = "/ridge";
-	}
-	if (!dir || !dir[0]) {
-		snprintf(text, size,
-			 "no runtime directory for what is put back later: "
-			 "XDG_RUNTIME_DIR is not set; give --runtime-dir");
-		return -ENOENT;
-	}
-	if (snprintf(path, HOST_PATH_MAX, "%s%s/host", dir, sub) >= HOST_PATH_MAX) {
-		snprintf(text, size, "%s: the path is too long; give a shorter one", dir);
-		return -ENAMETOOLONG;
-	}
-	return 0;
+	if (err)
+		snprintf(text, size, "%s", runtime_dir_wrong(err));
+	else
+		strcat(path, "/host");
+	return err;
 }
 
 int host_open(struct host *host, const struct host_kernel *kernel, const char *dir, char *text,
 	      size_t size)
 {
 	char path[HOST_PATH_MAX];
-	int err, ret = runtime_dir(dir, path, text, size);
+	int err, ret = record_dir(dir, path, text, size);
 
 	if (ret)
 		return ret;

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/runtime_dir.h"
+
 #define READ_SIZE 65536
 
 void handle_clear(struct ridge *r)
@@ -164,28 +166,17 @@ int line_receive(int fd, struct line_reader *in, bool wait, struct json_object *
 
 static int address_find(struct ridge *r, const char *dir)
 {
-	const char *sub = "";
-	int n;
+	char *path = r->address.sun_path;
+	size_t size = sizeof(r->address.sun_path), len;
+	int err = runtime_dir(dir, path, size);
 
-	if (!dir)
-		dir = getenv("RIDGE_RUNTIME_DIR");
-	if ((!dir || !dir[0]) && geteuid() == 0)
-		dir = "/run/ridge";
-	if (!dir || !dir[0]) {
-		dir = getenv("XDG_RUNTIME_DIR");
-		sub = "/ridge";
-	}
-	if (!dir || !dir[0])
-		return handle_fail(r, -ENOENT,
-				   "no runtime directory: XDG_RUNTIME_DIR is not set; give "
-				   "--runtime-dir");
+	if (err)
+		return handle_fail(r, err, "%s", runtime_dir_wrong(err));
 	r->address.sun_family = AF_UNIX;
-	n = snprintf(r->address.sun_path, sizeof(r->address.sun_path), "%s%s/ridged.sock", dir,
-		     sub);
-	if (n >= (int)sizeof(r->address.sun_path))
-		return handle_fail(r, -ENAMETOOLONG, "%s: the path is too long; give a shorter one",
-				   dir);
-	return 0;
+	len = strlen(path);
+	if (snprintf(path + len, size - len, "/ridged.sock") < (int)(size - len))
+		return 0;
+	return handle_fail(r, -ENAMETOOLONG, "%s", runtime_dir_wrong(-ENAMETOOLONG));
 }
 
 int handle_connect(struct ridge *r)

@@ -25,7 +25,6 @@ struct control {
 	struct loop_work drain_work; /* the PF is up: what waited for that */
 	struct list conns;
 	struct request *init; /* the PF is coming up: everything else waits */
-	struct loop_work up;  /* it is: what waited has its turn */
 };
 
 /* Sends, or keeps for later, in order. */

@@ -426,6 +426,24 @@ def test_unprivileged_ridged():
         shutil.rmtree(directory)
 
 
+@needs_root
+def test_without_a_runtime_directory():
+    """All programs say the same to a user who has none."""
+    directory = f"/tmp/ridge-nowhere-{os.getpid()}"
+    os.mkdir(directory)
+    os.chmod(directory, 0o755)
+    try:
+        for argv in (["ridged"], ["ridge", "list"]):
+            program = shutil.copy(os.path.join(BUILD, argv[0]), directory)
+            done = subprocess.run([program, *argv[1:]], user=65534, group=65534, extra_groups=[],
+                                  env={}, capture_output=True, text=True, check=False, timeout=60)
+            assert done.returncode == 1
+            assert done.stderr.endswith("no runtime directory: XDG_RUNTIME_DIR is not set; give "
+                                        "--runtime-dir or set RIDGE_RUNTIME_DIR\n"), done.stderr
+    finally:
+        shutil.rmtree(directory)
+
+
 # The manual's examples
 
 
