@@ -25,8 +25,8 @@ import pytest
 
 import vfio_user
 from test_vfio_user_hostile import use
-from vfio_user import (CONFIG, DATA_EVENTFD, DATA_NONE, MSIX, NO_REPLY, PAGE, TRIGGER, Closed, Memory, message,
-                       wait_for)
+from vfio_user import (CONFIG, DATA_EVENTFD, DATA_NONE, MSIX, NO_REPLY, PAGE, TRIGGER, Closed,
+                       Memory, message, wait_for)
 from virtio_guest import INDIRECT, INDIRECT_DESC, NEEDS_RESET, VERSION_1, WRITE, Irq, Modern
 
 SHARE = 0.7     # of its speed, that a neighbour keeps
@@ -250,8 +250,8 @@ def broken_rings(function):
 
 
 ATTACKS = [posted_writes, large_reads, write_multi, refused_commands, resets, maps,
-           maps_with_memory, interrupts, eventfds_that_block, never_reads, half_messages, connections, descriptors,
-           long_chains, broken_rings]
+           maps_with_memory, interrupts, eventfds_that_block, never_reads, half_messages,
+           connections, descriptors, long_chains, broken_rings]
 
 
 @contextlib.contextmanager

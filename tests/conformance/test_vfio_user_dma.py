@@ -508,8 +508,8 @@ def test_requests_under_way_take_bounded_memory(create):
         time.sleep(0.5)
         assert resident(function.pid()) < before + (64 << 10)
         function.fault("backend-hang", 0)
-        assert wait_for(lambda: {queue.device_idx() for queue in transport.queues.values()} == {1024},
-                        timeout=30)
+        assert wait_for(lambda: all(queue.device_idx() == 1024
+                                    for queue in transport.queues.values()), timeout=30)
         memory.close()
     function.idle()
 
