@@ -39,13 +39,26 @@ int jsonrpc_init(struct jsonrpc *rpc, const struct jsonrpc_ops *ops, void *conte
 	return rpc->tok ? 0 : -ENOMEM;
 }
 
+static void batch_drop_answers(struct jsonrpc_batch *batch)
+{
+	if (batch->rpc)
+		batch->rpc->held -= buffer_len(&batch->answers);
+	buffer_free(&batch->answers);
+}
+
+static void batch_detach(struct jsonrpc_batch *batch)
+{
+	batch_drop_answers(batch);
+	batch->rpc = NULL;
+}
+
 /* From here on the call is answered into the void. */
 static void call_detach(struct jsonrpc_call *call)
 {
 	call->rpc->ncalls--;
 	call->rpc = NULL;
 	if (call->batch)
-		call->batch->rpc = NULL;
+		batch_detach(call->batch);
 	list_del(&call->node);
 }
 
@@ -77,7 +90,7 @@ void jsonrpc_close(struct jsonrpc *rpc)
 	list_for_each_safe (call, tmp, &rpc->calls, node)
 		call_detach(call);
 	if (rpc->batch) {
-		rpc->batch->rpc = NULL;
+		batch_detach(rpc->batch);
 		batch_end(rpc);
 	}
 	json_tokener_free(rpc->tok);
@@ -106,12 +119,14 @@ static void batch_add(struct jsonrpc_batch *batch, struct json_object *answer)
 
 	if (!batch->rpc || batch->too_long)
 		return;
+	batch->rpc->held -= buffer_len(&batch->answers);
 	if (!text || buffer_len(&batch->answers) + len > JSONRPC_ANSWER_MAX ||
 	    buffer_append(&batch->answers, buffer_len(&batch->answers) ? "," : "[", 1) ||
 	    buffer_append(&batch->answers, text, len)) {
 		batch->too_long = true;
 		buffer_free(&batch->answers);
 	}
+	batch->rpc->held += buffer_len(&batch->answers);
 }
 
 /* The batch's last call ended, or the batch itself had one less to wait for. */
@@ -132,7 +147,7 @@ static void batch_put(struct jsonrpc_batch *batch)
 		rpc->ops->send(rpc, buffer_data(&batch->answers), buffer_len(&batch->answers));
 		rpc->ops->send(rpc, "]\n", 2);
 	}
-	buffer_free(&batch->answers);
+	batch_drop_answers(batch);
 	free(batch);
 }
 

@@ -80,6 +80,7 @@ struct jsonrpc {
 	struct jsonrpc_call *looking; /* see jsonrpc_more(); NULL: none */
 	size_t looking_memory;        /* that its request takes, unless it is of a batch */
 	size_t ncalls;                /* under way */
+	size_t held;                  /* bytes of answers that wait for others of their batch */
 	struct list calls;
 };
 

@@ -117,27 +117,32 @@ static void client_give_up(struct client *c, int err, const char *text)
 
 static void client_partial(struct loop_timer *timer);
 
-/* Messages that are not complete may take some memory, for some time. */
+static size_t client_memory(const struct client *c)
+{
+	return jsonrpc_memory(&c->rpc) + c->rpc.held;
+}
+
+/* Messages and batches that are not complete may take some memory, the former for some time. */
 static void client_bound(struct client *c)
 {
-	size_t sum = 0, memory = jsonrpc_memory(&c->rpc);
 	struct client *other, *largest = c;
+	size_t sum = 0;
 
-	if (!memory)
+	if (!jsonrpc_memory(&c->rpc))
 		loop_timer_cancel(&c->partial);
 	else if (!loop_timer_armed(&c->partial))
 		loop_timer_set(c->srv->ctl->loop, &c->partial, SERVER_PARTIAL_MS, client_partial);
-	if (memory < SERVER_PARTIAL_ALL / SERVER_CLIENTS_MAX)
+	if (client_memory(c) < SERVER_PARTIAL_ALL / SERVER_CLIENTS_MAX)
 		return;
 	list_for_each (other, &c->srv->clients, node) {
-		sum += jsonrpc_memory(&other->rpc);
-		if (jsonrpc_memory(&other->rpc) > jsonrpc_memory(&largest->rpc))
+		sum += client_memory(other);
+		if (client_memory(other) > client_memory(largest))
 			largest = other;
 	}
 	if (sum <= SERVER_PARTIAL_ALL)
 		return;
 	client_give_up(largest, EAGAIN,
-		       "too much is being sent at once, by all; send it again, or less of it");
+		       "too much is being asked at once, by all; ask again, or for less");
 }
 
 static void client_step(struct client *c)

@@ -20,9 +20,12 @@
 #define SERVER_EVENTS_MAX   (1u << 20)   /* bytes a subscriber may be behind before it is dropped */
 #define SERVER_STALL_MS     30000 /* it read nothing for that long: its connection is closed */
 
-/* Messages that are not complete. Who has the largest is disconnected, or whose takes too long. */
+/*
+ * Messages that are not complete, and answers to batches that are not. Who has most of them is
+ * disconnected, and whose message takes too long.
+ */
 #define SERVER_PARTIAL_ALL (128u << 20) /* bytes that those of all clients take in memory */
-#define SERVER_PARTIAL_MS  30000        /* from the first byte of one to its last */
+#define SERVER_PARTIAL_MS  30000        /* from the first byte of a message to its last */
 
 /*
  * A server for clients on listen_fd (non-blocking; owned from here on). They must be root, our own

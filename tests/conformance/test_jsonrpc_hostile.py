@@ -357,7 +357,7 @@ def test_unfinished_messages_are_bounded(daemon):
     assert memory(daemon.process.pid) - before < 400 << 10
     for connection in gone():
         error = connection.line()["error"]
-        assert error["data"] == {"errno": "EAGAIN"} and "too much is being sent" in error["message"]
+        assert error["data"] == {"errno": "EAGAIN"} and "too much is being asked" in error["message"]
         with contextlib.suppress(ConnectionResetError):
             assert connection.line() is None
     for connection in set(connections) - set(gone()):  # what has its place may end

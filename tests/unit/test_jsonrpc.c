@@ -512,6 +512,26 @@ static void given_up(void **state)
 		  "\"message\":\"no room\",\"data\":{\"errno\":\"EAGAIN\"}}}\n");
 }
 
+static void answers_held(void **state)
+{
+	static const char text[] = "[{\"jsonrpc\":\"2.0\",\"method\":\"wait\",\"id\":1},"
+				   "{\"jsonrpc\":\"2.0\",\"method\":\"huge\",\"id\":2}]";
+	struct fixture *f = *state;
+
+	/* An answer of 8 MiB waits for the other: twice, as there are two batches. */
+	feed(f, text);
+	feed(f, text);
+	assert_in_range(f->rpc.held, 16u << 20, 17u << 20);
+	jsonrpc_reply(f->waiting[0], NULL);
+	f->waiting[0] = NULL;
+	assert_in_range(f->rpc.held, 8u << 20, 9u << 20);
+	assert_true(buffer_len(&f->out) > 8u << 20);
+	buffer_free(&f->out);
+	/* Without the stream nobody holds them. */
+	jsonrpc_close(&f->rpc);
+	assert_int_equal(f->rpc.held, 0);
+}
+
 static void calls_bound(void **state)
 {
 	struct fixture *f = *state;
@@ -582,6 +602,7 @@ int main(void)
 		TEST(long_request),
 		TEST(long_request_without_a_stream),
 		TEST(given_up),
+		TEST(answers_held),
 		TEST(calls_bound),
 		TEST(not_fed_while_full),
 		TEST(calls_outlive_the_stream),
