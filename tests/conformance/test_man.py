@@ -58,16 +58,16 @@ def test_ridged_has_every_option():
     assert options_of("ridged.8") == options(says("ridged", "--help"))
 
 
-@pytest.mark.parametrize("name,folders", [("ridge.1", ("cli", "lib", "host")),
-                                          ("ridged.8", ("control", "base"))])
-def test_environment(name, folders):
-    used = set()
-    for folder in folders:
-        for path in glob.glob(os.path.join(ROOT, "src", folder, "*.c")):
-            with open(path, encoding="utf-8") as file:
-                used |= set(re.findall(r'getenv\("(\w+)"\)', file.read()))
+def test_environment():
+    used, documented = set(), set()
+    for path in glob.glob(os.path.join(ROOT, "src", "*", "*.c")):
+        with open(path, encoding="utf-8") as file:
+            used |= set(re.findall(r'getenv\("(\w+)"\)', file.read()))
+    for name in PAGES:
+        listed = " , ".join(re.findall(r"^\.It Ev (.*)$", page(name), re.M))
+        assert {"RIDGE_RUNTIME_DIR", "XDG_RUNTIME_DIR"} < set(listed.split())
+        documented |= set(listed.split()) - {","}
     # Those of systemd are read by its library.
-    documented = set(" , ".join(re.findall(r"^\.It Ev (.*)$", page(name), re.M)).split()) - {","}
     assert documented - {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"} == used
 
 
