@@ -35,8 +35,10 @@ static void blk_process(struct virtio_device *dev, struct virtq *vq)
 		return;
 	}
 	blk->size_checked = false;
-	/* The last one may take more than there is: none is so large that it never has its turn. */
-	blk->full = blk->memory >= BLK_MEMORY_MAX;
+	/*
+	 * The last one may take more than there is: none is so large that it never has its turn.
+	 * What is full stays so until request_free() has all queues looked at: nobody else does.
+	 */
 	while (!blk->full && virtio_device_pop(dev, vq, &chain)) {
 		blk_request_start(blk, vq, &chain);
 		virtio_device_charge(dev, VIRTIO_BUDGET / BLK_TURN - 1);

@@ -2,6 +2,7 @@
 /* One request of a block device, from pop to complete. */
 #include <endian.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,17 +119,23 @@ static bool request_held(struct blk_request *r, uint8_t status)
 	return true;
 }
 
-void blk_fault_hang(struct virtio_device *dev, bool hang)
+void blk_fault_end(struct virtio_device *dev, unsigned int n)
 {
 	struct blk *blk = blk_of(dev);
 
-	blk->hang = hang;
-	while (!hang && !list_empty(&blk->held)) {
+	while (n-- && !list_empty(&blk->held)) {
 		struct blk_request *r = list_first(&blk->held, struct blk_request, node);
 
 		list_del(&r->node);
 		request_end(r, r->held_status);
 	}
+}
+
+void blk_fault_hang(struct virtio_device *dev, bool hang)
+{
+	blk_of(dev)->hang = hang;
+	if (!hang)
+		blk_fault_end(dev, UINT_MAX);
 }
 #else
 static bool request_held(struct blk_request *r, uint8_t status)

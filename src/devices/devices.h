@@ -95,6 +95,8 @@ void blk_attach(struct virtio_device *dev, int fd);
 #ifdef RIDGE_FAULTS
 /* Keeps finished I/O back from the device until told otherwise. */
 void blk_fault_hang(struct virtio_device *dev, bool hang);
+/* Lets so many of it go, those that were kept back first. */
+void blk_fault_end(struct virtio_device *dev, unsigned int n);
 #endif
 
 #endif

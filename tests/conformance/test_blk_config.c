@@ -326,6 +326,71 @@ static void test_64_queues_of_1024(void **state)
 	assert_true(driver_events(&f->d, 0) > 0);
 }
 
+#ifdef RIDGE_FAULTS
+/* Until the device takes no more of what is in its queues; how many it has. */
+static uint32_t settle_full(struct blk_fixture *f)
+{
+	const struct virtio_device *dev = f->vf->vf.dev;
+	uint32_t taken;
+
+	do {
+		taken = dev->in_flight;
+		machine_settle(f->m);
+	} while (dev->in_flight > taken);
+	return taken;
+}
+
+/*
+ * A request of a thousand descriptors takes so much memory that a full queue of them waits for some
+ * to end. It goes on whatever other queues do meanwhile, and without being notified again.
+ */
+static void test_a_queue_waits_for_memory_while_others_are_notified(void **state)
+{
+	int image = memfd_create("test:image", MFD_CLOEXEC);
+	struct desc whole = { .len = 1024 * sizeof(struct desc), .flags = DESC_INDIRECT };
+	struct virtio_device *dev;
+	struct blk_fixture *f;
+	struct ring ring[2];
+	uint32_t len, taken;
+
+	assert_int_equal(ftruncate(image, SECTORS * SECTOR), 0);
+	f = blk_fixture_new(image, &(struct device_params){ .queues = 2, .queue_size = 1024 });
+	*state = f;
+	dev = f->vf->vf.dev;
+	assert_true(driver_negotiate(&f->d, F_VERSION_1 | F_INDIRECT_DESC | B_MQ | B_FLUSH));
+	driver_bind(&f->d, 1);
+	whole.addr = ram_alloc(&f->d.ram, whole.len, 16);
+	ram_desc(&f->d.ram, whole.addr, 0, (struct desc){ f->header, 16, DESC_NEXT, 1 });
+	for (uint16_t i = 1; i < 1024; i++)
+		ram_desc(&f->d.ram, whole.addr, i,
+			 (struct desc){ f->data + i, 1, DESC_WRITE | (i < 1023 ? DESC_NEXT : 0),
+					(uint16_t)(i + 1) });
+	for (uint16_t q = 0; q < 2; q++) {
+		ring_init(&ring[q], &f->d.ram, 1024);
+		driver_queue(&f->d, q, &ring[q], NO_VECTOR);
+		ring_desc(&ring[q], 0, whole);
+	}
+	driver_ok(&f->d);
+	blk_fault_hang(dev, true);
+	for (uint16_t i = 0; i < 1024; i++) {
+		ring_desc(&ring[0], i, whole);
+		ring_avail(&ring[0], i);
+	}
+	driver_kick(&f->d, 0);
+	taken = settle_full(f);
+	assert_in_range(taken, 512, 1000);
+
+	blk_fault_end(dev, 8);
+	ring_avail(&ring[1], 0);
+	driver_kick(&f->d, 1);
+	assert_in_range(settle_full(f), taken - 8, taken);
+	blk_fault_hang(dev, false);
+	for (int i = 0; i < 1024; i++)
+		driver_used(&f->d, &ring[0], &len);
+	driver_used(&f->d, &ring[1], &len);
+}
+#endif
+
 /* --- resize --- */
 
 /* rules: blk-5 pci-common-4 */
@@ -397,6 +462,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_5_2_4_several_queues, setup_queues,
 						blk_teardown),
 		cmocka_unit_test_teardown(test_64_queues_of_1024, blk_teardown),
+#ifdef RIDGE_FAULTS
+		cmocka_unit_test_teardown(test_a_queue_waits_for_memory_while_others_are_notified,
+					  blk_teardown),
+#endif
 		TEST(test_5_2_6_2_capacity_grows),
 		TEST(test_a_disk_does_not_shrink),
 	};
