@@ -60,7 +60,7 @@ def test_ridged_has_every_option():
 
 def test_environment():
     used, documented = set(), set()
-    for path in glob.glob(os.path.join(ROOT, "src", "*", "*.c")):
+    for path in glob.glob(os.path.join(ROOT, "src", "*", "*.[ch]")):
         with open(path, encoding="utf-8") as file:
             used |= set(re.findall(r'getenv\("(\w+)"\)', file.read()))
     for name in PAGES:
