@@ -15,12 +15,17 @@
 #define CLOSER_PIECE   (16u << 20) /* bytes that are unmapped at once */
 #define CLOSER_AT_ONCE (1u << 20)  /* bytes that need no thread: 256 pages */
 
+/* What a thread is to do. */
+struct queue {
+	int jobs[2];         /* a pipe of struct job */
+	atomic_uint waiting; /* descriptors */
+};
+
 /* As the descriptors that it closes, it belongs to the process. */
 static struct {
-	int files[2]; /* pipes of struct job, each of a thread of its own: a close may never end */
-	int memory[2];
+	struct queue files;  /* a close of one may never end ... */
+	struct queue memory; /* ... and these go on */
 	bool running;
-	atomic_uint waiting; /* files */
 } closer;
 
 /* A descriptor, or memory. */
@@ -33,7 +38,7 @@ struct job {
 
 struct start {
 	int (*confine)(void);
-	int jobs;
+	struct queue *queue;
 	int pipe[2]; /* what confine() returned */
 };
 
@@ -54,19 +59,19 @@ static void unmap(const struct job *job)
 static void *run(void *arg)
 {
 	struct start *start = arg;
-	int err = start->confine ? start->confine() : 0, jobs = start->jobs;
+	int err = start->confine ? start->confine() : 0;
+	struct queue *queue = start->queue;
 	struct job job;
 
 	if (write(start->pipe[1], &err, sizeof(err)) != (ssize_t)sizeof(err) || err)
 		return NULL;
-	while (read(jobs, &job, sizeof(job)) == (ssize_t)sizeof(job)) {
+	while (read(queue->jobs[0], &job, sizeof(job)) == (ssize_t)sizeof(job)) {
 		if (job.fd < 0) {
 			unmap(&job);
 			continue;
 		}
 		close(job.fd);
-		if (jobs == closer.files[0])
-			atomic_fetch_sub(&closer.waiting, 1);
+		atomic_fetch_sub(&queue->waiting, 1);
 	}
 	return NULL;
 }
@@ -90,19 +95,18 @@ static int start_thread(struct start *start)
 	return err;
 }
 
-static int start_queue(int (*confine)(void), int queue[2])
+static int start_queue(int (*confine)(void), struct queue *queue)
 {
-	struct start start = { .confine = confine };
+	struct start start = { .confine = confine, .queue = queue };
 	int err;
 
-	if (pipe2(queue, O_CLOEXEC) < 0)
+	if (pipe2(queue->jobs, O_CLOEXEC) < 0)
 		return -errno;
-	start.jobs = queue[0];
 	/* Written to without waiting; the thread waits for something to read. */
-	if (fcntl(queue[1], F_SETFL, O_NONBLOCK) < 0 || pipe2(start.pipe, O_CLOEXEC) < 0) {
+	if (fcntl(queue->jobs[1], F_SETFL, O_NONBLOCK) < 0 || pipe2(start.pipe, O_CLOEXEC) < 0) {
 		err = -errno;
-		close(queue[0]);
-		close(queue[1]);
+		close(queue->jobs[0]);
+		close(queue->jobs[1]);
 		return err;
 	}
 	err = start_thread(&start);
@@ -113,10 +117,10 @@ static int start_queue(int (*confine)(void), int queue[2])
 
 int closer_init(int (*confine)(void))
 {
-	int err = start_queue(confine, closer.files);
+	int err = start_queue(confine, &closer.files);
 
 	if (!err)
-		err = start_queue(confine, closer.memory);
+		err = start_queue(confine, &closer.memory);
 	closer.running = !err;
 	return err;
 }
@@ -136,24 +140,41 @@ static bool is_large(int fd)
 }
 
 /* The queue of what takes time to close, NULL if it is closed at once. */
-static const int *queue_of(int fd)
+static struct queue *queue_of(int fd)
 {
+	if (!closer.running)
+		return NULL;
 	if (is_memory(fd))
-		return is_large(fd) ? closer.memory : NULL;
-	return irqfd_is(fd) ? NULL : closer.files;
+		return is_large(fd) ? &closer.memory : NULL;
+	return irqfd_is(fd) ? NULL : &closer.files;
 }
 
-/* False if there is no thread, or it has too much to do. */
-static bool leave(const int queue[2], const struct job *job)
+/* False if it has too much to do. */
+static bool leave(struct queue *queue, const struct job *job)
 {
-	return closer.running && write(queue[1], job, sizeof(*job)) == (ssize_t)sizeof(*job);
+	return write(queue->jobs[1], job, sizeof(*job)) == (ssize_t)sizeof(*job);
+}
+
+/*
+ * Whoever passes files that take for ever is stopped (closer_full()) long before the pipe has no
+ * room. Memory takes no longer than it takes to free it, so what is too much is closed by the loop.
+ */
+static bool leave_fd(struct queue *queue, int fd)
+{
+	if (queue == &closer.memory && atomic_load(&queue->waiting) >= CLOSER_WAITING_MAX)
+		return false;
+	atomic_fetch_add(&queue->waiting, 1);
+	if (leave(queue, &(struct job){ .fd = fd }))
+		return true;
+	atomic_fetch_sub(&queue->waiting, 1);
+	return false;
 }
 
 void closer_unmap(void *base, size_t size, _Atomic(uint64_t) *mapped)
 {
 	const struct job job = { .fd = -1, .base = base, .size = size, .mapped = mapped };
 
-	if (size <= CLOSER_AT_ONCE || !leave(closer.memory, &job))
+	if (size <= CLOSER_AT_ONCE || !closer.running || !leave(&closer.memory, &job))
 		unmap(&job);
 }
 
@@ -162,21 +183,17 @@ size_t closer_close_all(const int *fds, size_t n)
 	size_t later = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const int *queue = fds[i] < 0 ? NULL : queue_of(fds[i]);
+		struct queue *queue = fds[i] < 0 ? NULL : queue_of(fds[i]);
 
-		/* The pipe has room for many times CLOSER_WAITING_MAX. */
-		if (!queue || !leave(queue, &(struct job){ .fd = fds[i] })) {
-			if (fds[i] >= 0)
-				close(fds[i]);
-		} else if (queue == closer.files) {
-			atomic_fetch_add(&closer.waiting, 1);
-			later++;
-		}
+		if (queue && leave_fd(queue, fds[i]))
+			later += queue == &closer.files;
+		else if (fds[i] >= 0)
+			close(fds[i]);
 	}
 	return later;
 }
 
 bool closer_full(void)
 {
-	return atomic_load(&closer.waiting) >= CLOSER_WAITING_MAX;
+	return atomic_load(&closer.files.waiting) >= CLOSER_WAITING_MAX;
 }

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* As many as may be left to the thread before closer_full(). */
+/* As many descriptors as may be left to a thread: files before closer_full(), memory at all. */
 #define CLOSER_WAITING_MAX 256
 
 /*
