@@ -315,7 +315,7 @@ def test_neighbour_keeps_its_rate(daemon, what):
             hostile.join()
         print(f"{what.__name__}: " + " ".join(f"{ratio:.2f}" for ratio in ratios))
         assert max(ratios) >= KEEPS, ratios
-        wait_until(lambda: fds(pid) == files)
+        wait_until(lambda: fds(pid) <= files)
         assert neighbour("pf.list")[0]["name"] == "pf"
     assert daemon.process.poll() is None
 
@@ -392,7 +392,7 @@ def test_a_batch_whose_caller_goes(daemon):
         with daemon.connect() as connection:
             connection.send(b'{"jsonrpc":"2.0","method":"function.create_batch","params":'
                             b'{"functions":[%s]}}\n' % entries)
-    wait_until(lambda: fds(daemon.process.pid) == files)
+    wait_until(lambda: fds(daemon.process.pid) <= files)
     assert len(daemon.names()) == 8 and len(daemon("pf.list")) == 1
 
 
