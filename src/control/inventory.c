@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -11,6 +12,7 @@
 #include "control/net.h"
 #include "control/operation.h"
 #include "control/pf_process.h"
+#include "control/registry_file.h"
 #include "control/events.h"
 #include "control/runtime.h"
 
@@ -61,14 +63,33 @@ static struct json_object *record_function(const struct pf *pf, const char *name
 	return record;
 }
 
-/* A PF does not become one of another type, that is given other descriptors. */
-static bool type_ok(const struct pf *pf, const struct ipc_pf_info *info)
+void inventory_known(struct pf *pf)
 {
 	struct json_object *type;
 
-	return !json_object_object_get_ex(record_pf(pf), "type", &type) ||
-	       !json_object_is_type(type, json_type_string) ||
-	       !strncmp(json_object_get_string(type), info->type, sizeof(info->type));
+	pf->known = registry_file_known(pf->ctl, pf->name);
+	/* It does not become one of another type, that is given other descriptors. */
+	if (json_object_object_get_ex(record_pf(pf), "type", &type))
+		snprintf(pf->type, sizeof(pf->type), "%s", json_object_get_string(type));
+}
+
+void inventory_unlink(const struct pf *pf)
+{
+	struct json_object *functions = NULL;
+	char path[SOCKET_PATH_MAX];
+	struct error e;
+
+	json_object_object_get_ex(pf->known, "functions", &functions);
+	if (!functions)
+		return;
+	json_object_object_foreach(functions, name, record)
+	{
+		(void)record;
+		if (!params_name_wrong(name) && !registry_function(pf->ctl, name) &&
+		    !runtime_socket(pf->ctl->runtime_dir, "functions", name, path, sizeof(path),
+				    &e))
+			unlink(path);
+	}
 }
 
 static void params_found(struct pf *pf, const struct ipc_pf_info *info)
@@ -95,8 +116,8 @@ static void info_done(struct ipc_request *request, struct ipc_reply *reply)
 		pf_kill(pf, "it was never set up");
 		return;
 	}
-	if (!info || !type_ok(pf, info) || pf_update(pf, info)) {
-		log_err("PF %s: its answer makes no sense: %s", pf->name, reply->text);
+	if (!info || pf_update(pf, info)) {
+		pf_doubt(pf, reply->error ? reply->text : "what it says of itself makes no sense");
 		return;
 	}
 	if (info->pid != pf->pid)
@@ -258,36 +279,37 @@ static void list_done(struct ipc_request *request, struct ipc_reply *reply)
 	struct function *fn, *tmp;
 
 	if (reply->event == IPC_PART) {
-		if (info)
+		if (info && pf->params.set)
 			function_listed(pf, info, reply);
 		return;
 	}
 	if (reply->event != IPC_DONE)
 		return;
-	if (reply->error) {
-		log_err("PF %s does not list its functions: %s", pf->name, reply->text);
-	} else {
-		list_for_each_safe (fn, tmp, &pf->functions, node) {
-			/* Never made, or ended after all, when the connection was lost. */
-			if (fn->down)
-				continue;
-			if (!fn->seen)
-				function_free(fn);
-			else if (fn->phase == FUNCTION_CREATING && !fn->creation)
-				function_abandon(fn);
-		}
-		pf->adopted = true;
-		pf->link.descriptors = false;
-		json_object_put(pf->known);
-		pf->known = NULL;
-		commit_again(pf);
-		if (pf->phase == PF_STARTING) {
-			pf->phase = PF_READY;
-			events_pf(pf, "added");
-		}
-		log_info("PF %s: found, pid %d, %u functions", pf->name, (int)pf->pid,
-			 pf->nfunctions);
+	if (reply->error || !pf->params.set) {
+		pf_doubt(pf, reply->error ? reply->text : "it does not say what it is");
+		return;
 	}
+	list_for_each_safe (fn, tmp, &pf->functions, node) {
+		/* Never made, or ended after all, when the connection was lost. */
+		if (fn->down)
+			continue;
+		if (!fn->seen)
+			function_free(fn);
+		else if (fn->phase == FUNCTION_CREATING && !fn->creation)
+			function_abandon(fn);
+	}
+	pf->adopted = true;
+	pf->unresponsive = false;
+	pf->text[0] = '\0';
+	pf->link.descriptors = false;
+	json_object_put(pf->known);
+	pf->known = NULL;
+	commit_again(pf);
+	if (pf->phase == PF_STARTING) {
+		pf->phase = PF_READY;
+		events_pf(pf, "added");
+	}
+	log_info("PF %s: found, pid %d, %u functions", pf->name, (int)pf->pid, pf->nfunctions);
 	inventory_end(pf);
 }
 

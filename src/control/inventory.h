@@ -12,6 +12,12 @@
 
 #include "control/registry.h"
 
+/* Of a PF that was found, what is written of it. */
+void inventory_known(struct pf *pf);
+
+/* It ended before it said what it has: sockets of functions that are written of it go. */
+void inventory_unlink(const struct pf *pf);
+
 /* Asks; the registry is right again when pf->adopting goes to false. */
 void inventory_take(struct pf *pf);
 

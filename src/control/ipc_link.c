@@ -196,9 +196,11 @@ static const char *message_take(struct ipc_link *link, const char *data, size_t 
 	if (len < sizeof(header))
 		return "a short message";
 	memcpy(&header, data, sizeof(header));
-	if (header.magic != IPC_MAGIC || header.version != IPC_VERSION || header.length != len ||
-	    header.error > 0)
+	if (header.magic != IPC_MAGIC || header.length != len || header.error > 0)
 		return "a message that makes no sense";
+	/* One of another version is understood when it refuses; its events are for another. */
+	if (header.version != IPC_VERSION && !header.error)
+		return header.flags & IPC_REPLY ? "an answer of another version" : NULL;
 	if ((header.type == IPC_EVENT || header.type == IPC_PF_EVENT ||
 	     header.type == IPC_VF_WANTS) &&
 	    !(header.flags & IPC_REPLY))

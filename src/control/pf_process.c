@@ -156,10 +156,12 @@ static void pf_gone(struct pf *pf, const char *how)
 	events_pf(pf, removed ? "removed" : "died");
 	memcpy(name, pf->name, sizeof(name));
 	/* One that ended while it was asked what it has may have told an earlier ridged. */
-	if (adopting)
+	if (adopting) {
 		pf->forgotten = true;
-	else
+	} else {
+		inventory_unlink(pf);
 		registry_file_remove(pf);
+	}
 	pf_free(pf);
 	if (adopting && !ctl->stopping)
 		registry_file_load(ctl, name);
@@ -313,6 +315,9 @@ static void link_heard(struct ipc_link *link)
 {
 	struct pf *pf = container_of(link, struct pf, link);
 
+	/* What was of no use may be so again. */
+	if (pf->adopting && pf->text[0])
+		return;
 	if (pf->unresponsive)
 		log_info("PF %s answers again", pf->name);
 	pf->unresponsive = false;
@@ -353,6 +358,24 @@ static void link_lost(struct ipc_link *link, const char *why)
 		loop_timer_set(pf->ctl->loop, &pf->timer, PF_SETTLE_MS, reconnect_timer);
 }
 
+void pf_doubt(struct pf *pf, const char *why)
+{
+	char text[sizeof(pf->text)] = { 0 };
+
+	if (pf->phase == PF_STOPPING)
+		return;
+	snprintf(text, sizeof(text),
+		 "its answers are of no use: %.600s; if it is of another version, run ridged of "
+		 "that one, or end process %d, and it is made again",
+		 why, (int)pf->pid);
+	if (strcmp(text, pf->text) != 0)
+		log_err("PF %s (pid %d): %s", pf->name, (int)pf->pid, text);
+	memcpy(pf->text, text, sizeof(text));
+	pf->unresponsive = true;
+	ipc_link_close(&pf->link, text);
+	loop_timer_set(pf->ctl->loop, &pf->timer, PF_CONNECT_MS, reconnect_timer);
+}
+
 static void reconnect_timer(struct loop_timer *timer)
 {
 	struct pf *pf = container_of(timer, struct pf, timer);
@@ -363,7 +386,8 @@ static void reconnect_timer(struct loop_timer *timer)
 		return;
 	}
 	if (pf->link.lfd.fd < 0) {
-		log_warn("PF %s (pid %d): connecting again", pf->name, (int)pf->pid);
+		if (!pf->unresponsive)
+			log_warn("PF %s (pid %d): connecting again", pf->name, (int)pf->pid);
 		pf->unresponsive = true;
 		ipc_link_close(&pf->link, "the connection to the PF process was lost");
 	}
@@ -635,7 +659,7 @@ void pf_find(struct control *ctl, const char *name)
 	err = pf_connect(pf);
 	pf->link.descriptors = true;
 	if (!pf_dead(pf, err))
-		pf->known = registry_file_known(ctl, name);
+		inventory_known(pf);
 	if (!err) {
 		inventory_take(pf);
 	} else if (pf_dead(pf, err)) {

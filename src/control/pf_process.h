@@ -43,6 +43,13 @@ void pf_stop(struct pf *pf);
 /* Ends a process that cannot be used. why: for people. */
 void pf_kill(struct pf *pf, const char *why);
 
+/*
+ * For a process whose answers to inventory_take() are of no use: the connection is ended, and made
+ * again later. Guests keep what they have of it, and what is known of it stays written. why: for
+ * people.
+ */
+void pf_doubt(struct pf *pf, const char *why);
+
 /* Takes over what it says about itself. Returns 0 or -EPROTO. */
 int pf_update(struct pf *pf, const struct ipc_pf_info *info);
 

@@ -42,6 +42,9 @@ int pf_usable(const struct pf *pf, struct error *e)
 	if (pf->phase == PF_STOPPING)
 		return error_set(e, EBUSY, "PF %s is being ended; try again when it is gone",
 				 pf->name);
+	if (pf->adopting && pf->text[0])
+		return error_set(e, EPROTO, "PF %s (pid %d): %.900s", pf->name, (int)pf->pid,
+				 pf->text);
 	if (pf->link.lfd.fd < 0 || pf->adopting)
 		return error_set(
 			e, ETIMEDOUT,

@@ -490,8 +490,8 @@ static void dispatch(struct control_conn *conn, const void *message, size_t len,
 	memcpy(req->body, (const uint8_t *)message + sizeof(header), body);
 	list_add_tail(&conn->requests, &req->node);
 	if (header.magic != IPC_MAGIC || header.version != IPC_VERSION || header.length != len)
-		request_failed(req, -EPROTO, "PF %s speaks version %d of another protocol", w->name,
-			       IPC_VERSION);
+		request_failed(req, -EPROTO, "it speaks version %d of the protocol, ridged %u",
+			       IPC_VERSION, header.version);
 	else if (header.type >= ARRAY_LEN(handlers) || !handlers[header.type].fn ||
 		 !length_ok(header.type, body))
 		request_failed(req, -EOPNOTSUPP, "PF %s knows no request %u of %zu bytes", w->name,

@@ -8,7 +8,8 @@
  * host), with descriptors attached where the body's comment says so. ridged numbers its requests;
  * a reply carries the request's type and number, so replies may come in any order. A reply with
  * IPC_MORE is followed by another of the same number. A failed request is answered by a header with
- * a negative errno and a struct ipc_failure.
+ * a negative errno and a struct ipc_failure; these two are the same in all versions, so that the
+ * refusal of a request from a ridged of another version can be read.
  *
  * A message without IPC_REPLY from ridge-pf is an event, of no number: it was not asked for.
  * What it says was true when it was sent, and is before the replies that come after it.
@@ -32,7 +33,7 @@
 #include "base/counters.h"
 
 #define IPC_MAGIC   0x65676472u /* "rdge" */
-#define IPC_VERSION 2
+#define IPC_VERSION 3 /* another one with any change of what is below, or of struct counters */
 
 #define IPC_MESSAGE_MAX 8192
 #define IPC_FDS_MAX     8

@@ -16,7 +16,7 @@
 #include "virtio/pci.h"
 
 #define FUNCTION_MEMORY_MAGIC   0x6d656d6567646972ull /* "ridgemem" */
-#define FUNCTION_MEMORY_VERSION 3
+#define FUNCTION_MEMORY_VERSION 4
 
 /*
  * In this order an idle function touches two pages: what every function uses, a few queues, and

@@ -4,10 +4,11 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 
-from control import Daemon, wait_until
+from control import Daemon, running, wait_until
 from test_control_registry import names_in, registry, written
 from test_control_restart import kill, pf, sockets
 
@@ -188,6 +189,52 @@ def test_a_pf_does_not_become_another(forger):
     another_ridged(forger)
     os.unlink(forger.forges)
     assert forger("function.create", type="net", name="m")["pf"] == "net0"
+
+
+@pytest.mark.parametrize("forged", [
+    {"version": 1, "event": True}, {"type": "net"}, {"type": "net", "event": True}, {"shy": True}])
+def test_a_pf_that_cannot_be_understood(forger, forged):
+    """As one of another version: guests keep what they have, and nothing is written of it."""
+    made(forger)
+    before, pid = registry(forger, "blk0"), pf(forger, "blk0")["pid"]
+    forge(forger, **forged)
+    another_ridged(forger)
+    shown = pf(forger, "blk0")
+    assert (shown["state"], shown["type"], shown["pid"]) == ("unresponsive", "blk", pid)
+    if forged != {"type": "net", "event": True}:
+        assert shown["text"].startswith("its answers are of no use: ")
+        assert shown["text"].endswith(f"or end process {pid}, and it is made again")
+        error = forger.fails("function.create", type="blk", name="b", image=forger.image("b"),
+                             pf="blk0")
+        assert error.errno == "EPROTO" and shown["text"] in error.message
+        # To be tried again makes no noise.
+        time.sleep(1.5)
+        assert forger.log().count(f"ridged: PF blk0 (pid {pid}): its answers") == 1
+    assert forger("function.list") == [] and sockets(forger) == ["a.sock"]
+    forger.fails("pf.add", name="blk0", type="blk")
+    assert registry(forger, "blk0") == before
+    # The right one finds all.
+    os.unlink(forger.forges)
+    wait_until(lambda: pf(forger, "blk0")["state"] == "ready")
+    assert pf(forger, "blk0")["pid"] == pid and pf(forger, "blk0")["text"] is None
+    assert forger.names() == ["a"]
+    written(forger, "blk0", lambda content: content == before)
+
+
+@pytest.mark.parametrize("end", ["kill", "shutdown"])
+def test_a_pf_that_cannot_be_understood_ends(forger, end):
+    """Its process: it is made again. All: nothing is left, which the fixture sees to."""
+    made(forger)
+    pid = pf(forger, "blk0")["pid"]
+    forge(forger, version=1)
+    another_ridged(forger)
+    if end == "kill":
+        os.unlink(forger.forges)
+        forger.process.send_signal(signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        forger.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: forger("pf.list") and pf(forger, "blk0")["state"] == "ready")
+        assert forger.names() == ["a"] and pf(forger, "blk0")["pid"] != pid
 
 
 @pytest.mark.parametrize("restarted", [False, True])

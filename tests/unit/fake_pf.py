@@ -15,7 +15,8 @@ RIDGE_PF names it to ridged. It misbehaves as the names of functions (and of the
 FAKE_PF_FORGES names a file that may be there, a JSON object of what it says about itself that is
 not so: pf (its spec), type, specs (of functions, by name), ghosts (specs of functions that there
 are none of), no_backend (true: it sends no images), wants (a VF whose image it asks for),
-attach (a file that it sends a descriptor of, with each answer).
+attach (a file that it sends a descriptor of, with each answer), version (of the protocol, that it
+speaks), shy (true: it never says what it is), event (true: it does so at once, unasked).
 """
 
 import argparse
@@ -90,6 +91,8 @@ class FakePf:
                 pass
         self.controls.append(control)
         self.selector.register(control, selectors.EVENT_READ, self.message)
+        if self.forged("event", False):
+            self.send_event(control, ipc.IPC_PF_EVENT, self.pf_info())
 
     def message(self, control):
         """Takes one; False if there is none."""
@@ -112,6 +115,9 @@ class FakePf:
             return False
         header = ipc.ipc_header.from_buffer_copy(data)
         assert (header.magic, header.version) == (ipc.IPC_MAGIC, ipc.IPC_VERSION)
+        if self.version() != ipc.IPC_VERSION:
+            self.refuse(control, header.type, header.seq, 71, "it speaks another version")
+            return True
         assert (header.flags, header.error, header.length) == (0, 0, len(data))
         self.handle(control, header.type, header.seq, data[ctypes.sizeof(header):], list(fds))
         return True
@@ -124,7 +130,7 @@ class FakePf:
                 self.attached = os.open(attach, os.O_RDONLY)
             fds = [*fds, self.attached]
         message = bytes(ipc.ipc_header(
-            magic=ipc.IPC_MAGIC, version=ipc.IPC_VERSION, type=kind, seq=seq,
+            magic=ipc.IPC_MAGIC, version=self.version(), type=kind, seq=seq,
             flags=ipc.IPC_REPLY | flags, error=error,
             length=ctypes.sizeof(ipc.ipc_header) + len(body))) + body
         control.setblocking(True)
@@ -147,7 +153,7 @@ class FakePf:
     def send_event(self, control, kind, body):
         control.setblocking(True)
         control.send(bytes(ipc.ipc_header(
-            magic=ipc.IPC_MAGIC, version=ipc.IPC_VERSION, type=kind,
+            magic=ipc.IPC_MAGIC, version=self.version(), type=kind,
             length=ctypes.sizeof(ipc.ipc_header) + ctypes.sizeof(body))) + bytes(body))
         control.setblocking(False)
 
@@ -160,6 +166,9 @@ class FakePf:
                 return json.load(file).get(what, otherwise)
         except (KeyError, FileNotFoundError):
             return otherwise
+
+    def version(self):
+        return self.forged("version", ipc.IPC_VERSION)
 
     def pf_info(self):
         info = ipc.ipc_pf_info(
@@ -220,6 +229,8 @@ class FakePf:
                 self.uplink = fds.pop(0)
             assert not fds
             return answer(self.pf_info())
+        if kind == ipc.IPC_PF_INFO and self.forged("shy", False):
+            return None
         if kind == ipc.IPC_PF_INFO:
             return answer(self.pf_info())
         if kind == ipc.IPC_FUNCTION_CREATE:
