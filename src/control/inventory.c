@@ -127,24 +127,6 @@ static void info_done(struct ipc_request *request, struct ipc_reply *reply)
 		params_found(pf, info);
 }
 
-/*
- * Whether the PF may have a function of this name. Where two processes say that they have it, ridged
- * believes the one of which it wrote that down.
- */
-static bool name_free(struct control *ctl, const char *name, bool hearsay)
-{
-	struct function *other = registry_function(ctl, name);
-
-	if (!other)
-		return true;
-	if (hearsay || !other->hearsay || other->phase != FUNCTION_READY)
-		return false;
-	log_err("PF %s said that it has %s, which is another's", other->pf->name, name);
-	other->socket[0] = '\0'; /* nor is that its own */
-	function_free(other);
-	return true;
-}
-
 /* A function that this ridged does not know yet. */
 static struct function *function_found(struct pf *pf, const struct ipc_function_info *info)
 {
@@ -162,7 +144,7 @@ static struct function *function_found(struct pf *pf, const struct ipc_function_
 		params = (struct params){ .set = &params_function };
 	}
 	hearsay = !recorded(record_function(pf, info->name), &params);
-	if (!name_free(pf->ctl, info->name, hearsay)) {
+	if (!registry_name_free(pf->ctl, info->name, hearsay)) {
 		log_err("PF %s has a function %s, and so has another PF", pf->name, info->name);
 	} else if (params_set(&params, FUNCTION_NAME, info->name) ||
 		   params_set(&params, FUNCTION_TYPE, info->type) ||

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "control/creation.h"
 #include "control/events.h"
 #include "control/export.h"
@@ -159,6 +160,21 @@ void function_free(struct function *fn)
 		events_function(fn, "destroyed");
 	params_free(&fn->params);
 	free(fn);
+}
+
+bool registry_name_free(struct control *ctl, const char *name, bool hearsay)
+{
+	struct function *other = registry_function(ctl, name);
+
+	if (!other)
+		return true;
+	/* While its PF is revived a request may be under way that is its own. */
+	if (hearsay || !other->hearsay || other->phase != FUNCTION_READY || other->pf->reviving)
+		return false;
+	log_err("PF %s said that it has %s, which is another's", other->pf->name, name);
+	other->socket[0] = '\0'; /* nor is that its own */
+	function_free(other);
+	return true;
 }
 
 const char *function_name(const struct function *fn)

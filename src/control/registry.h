@@ -129,6 +129,12 @@ int function_new(struct pf *pf, struct params *params, struct function **fn);
 /* Closes its descriptors, removes its socket, tells subscribers, and frees it. */
 void function_free(struct function *fn);
 
+/*
+ * Whether a PF may have a function of this name. Of two that say that they have it, the one of which
+ * ridged wrote that down is believed, and the other's is freed.
+ */
+bool registry_name_free(struct control *ctl, const char *name, bool hearsay);
+
 void function_unlink_socket(struct function *fn);
 
 const char *function_name(const struct function *fn);

@@ -187,7 +187,8 @@ static bool member_hearsay(struct json_object *object)
 	       json_object_get_boolean(value);
 }
 
-static int function_check(const struct pf *pf, const struct params *p, struct error *e)
+static int function_check(const struct pf *pf, const struct params *p, bool hearsay,
+			  struct error *e)
 {
 	const char *type = params_text(p, FUNCTION_TYPE), *name = params_text(p, FUNCTION_NAME);
 
@@ -195,9 +196,9 @@ static int function_check(const struct pf *pf, const struct params *p, struct er
 		return error_set(e, EINVAL, "a function without type, name or driver");
 	if (strcmp(type, pf->type) != 0)
 		return error_set(e, EINVAL, "function %s is of type %s", name, type);
-	if (registry_function(pf->ctl, name))
-		return error_set(e, EEXIST, "function %s exists on another PF, or twice", name);
-	return 0;
+	if (registry_name_free(pf->ctl, name, hearsay))
+		return 0;
+	return error_set(e, EEXIST, "function %s exists on another PF, or twice", name);
 }
 
 static int function_load(struct pf *pf, struct json_object *object, struct error *e)
@@ -205,6 +206,7 @@ static int function_load(struct pf *pf, struct json_object *object, struct error
 	struct json_object *slot = NULL;
 	char path[SOCKET_PATH_MAX];
 	struct params params;
+	bool hearsay = member_hearsay(object);
 	struct function *fn;
 	int64_t number;
 	int err;
@@ -216,14 +218,18 @@ static int function_load(struct pf *pf, struct json_object *object, struct error
 	err = member_params(object, &params_function, &params, e);
 	if (err)
 		return err;
-	err = function_check(pf, &params, e);
+	err = function_check(pf, &params, hearsay, e);
 	if (!err && function_new(pf, &params, &fn))
 		err = error_set(e, ENOMEM, "out of memory");
 	params_free(&params);
+	if (err == -EEXIST && hearsay) {
+		log_err("PF %s: %s; it is not made again", pf->name, e->text);
+		return 0;
+	}
 	if (err)
 		return err;
 	fn->slot = (uint32_t)number;
-	fn->hearsay = member_hearsay(object);
+	fn->hearsay = hearsay;
 	fn->phase = FUNCTION_READY;
 	fn->down = true;
 	if (!strcmp(pf->type, "net") && net_join(fn))

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from control import Daemon, running, wait_until
-from test_control_registry import names_in, registry, written
+from test_control_registry import names_in, path_of, registry, written
 from test_control_restart import kill, pf, sockets
 
 HEARSAY = "is known from its "
@@ -54,6 +54,11 @@ def has_open(daemon, path):
             except FileNotFoundError:
                 pass
     return False
+
+
+def process_of(pid, name):
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return b"--name\0" + name.encode() + b"\0" in file.read()
 
 
 def another_ridged(daemon):
@@ -178,6 +183,53 @@ def test_a_name_that_went_to_another_pf(forger):
         json.dump(before, file)
     forger.start()
     assert [(f["name"], f["pf"]) for f in forger("function.list")] == [("a", "other")]
+
+
+def two_with_one_name(daemon, name, liar):
+    """PFs p and q: one has the function, of the other it is written that it says so. ridged ended."""
+    for pf_name in "pq":
+        daemon("pf.add", name=pf_name, type="rng")
+        daemon("function.create", type="rng", pf=pf_name, driver="none",
+               name=name if pf_name != liar else "own")
+        written(daemon, pf_name, names_in)
+    daemon.end()
+    content = registry(daemon, liar)
+    own, = content["functions"]
+    content["functions"].append({**own, "slot": own["slot"] + 1, "hearsay": True,
+                                 "params": {**own["params"], "name": name}})
+    with open(path_of(daemon, liar), "w", encoding="utf-8") as file:
+        json.dump(content, file)
+
+
+@pytest.mark.parametrize("liar", ["p", "q"])
+def test_a_name_in_the_files_of_two(forger, liar):
+    """Whichever is read first, each PF has all that is its own."""
+    two_with_one_name(forger, "a", liar)
+    for pid in forger.pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(running(pid) for pid in forger.pids))
+    forger.start()
+    wait_until(lambda: {f["state"] for f in forger("pf.list")} == {"ready"})
+    assert {f["name"]: f["pf"] for f in forger("function.list")} == {
+        "own": liar, "a": "q" if liar == "p" else "p"}
+    assert not [name for name in os.listdir(os.path.join(forger.runtime, "pf")) if "bad" in name]
+
+
+def test_a_name_that_is_being_made_again(forger):
+    """One PF lists it while the other, of which it is hearsay, is asked to make it."""
+    two_with_one_name(forger, "againhang-a", "p")
+    forge(forger, gate=os.path.join(forger.directory, "gate"))
+    dead, = [pid for pid in forger.pids if process_of(pid, "p")]
+    os.kill(dead, signal.SIGKILL)
+    wait_until(lambda: not running(dead))
+    forger.start()
+    assert "PF q has a function againhang-a, and so has another PF" in forger.log()
+    shown = {f["name"]: f["pf"] for f in forger("function.list")}
+    assert shown == {"own": "p", "againhang-a": "p"}
+    forger.note_pids()
+    os.kill(pf(forger, "p")["pid"], signal.SIGKILL)
+    wait_until(lambda: "PF p: started again" in forger.log().split("is gone: killed")[-1])
+    forger("pf.list")
 
 
 def test_a_pf_does_not_become_another(forger):

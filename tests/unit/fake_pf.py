@@ -16,7 +16,8 @@ FAKE_PF_FORGES names a file that may be there, a JSON object of what it says abo
 not so: pf (its spec), type, specs (of functions, by name), ghosts (specs of functions that there
 are none of), no_backend (true: it sends no images), wants (a VF whose image it asks for),
 attach (a file that it sends a descriptor of, with each answer), version (of the protocol, that it
-speaks), shy (true: it never says what it is), event (true: it does so at once, unasked).
+speaks), shy (true: it never says what it is), event (true: it does so at once, unasked), gate (a
+file that it makes when a create hangs, and without which it lists nothing).
 """
 
 import argparse
@@ -181,6 +182,8 @@ class FakePf:
 
     def list(self, control, answer, with_fds):
         self.lists += 1
+        while not os.path.exists(self.forged("gate", "/")):
+            time.sleep(0.01)
         specs = self.forged("specs", {})
         for f in self.functions.values():
             f.spec = specs.get(f.name, f.spec)
@@ -325,6 +328,8 @@ class FakePf:
         create = with_spec(ipc.ipc_function_create, body)
         name, slot = create.name.decode(), create.slot
         if name.startswith("hang-") or (slot and name.startswith("againhang-")):
+            if self.forged("gate", None):
+                open(self.forged("gate", None), "w").close()
             return None
         if name.startswith("die-") or (slot and name.startswith("againdie-")):
             os.kill(os.getpid(), signal.SIGKILL)
