@@ -21,11 +21,20 @@ struct pci_function *domain_function(struct domain *d, uint32_t rid)
 	return d->functions[rid];
 }
 
-struct pci_function *domain_answers(struct domain *d, uint32_t rid)
+struct pci_function *domain_present(struct domain *d, uint32_t rid)
 {
 	struct pci_function *fn = domain_function(d, rid);
 
 	if (!fn || fn->resetting || (rid == DOMAIN_OWNER_RID && d->params.busy(d->params.ctx)))
+		return NULL;
+	return fn;
+}
+
+struct pci_function *domain_answers(struct domain *d, uint32_t rid)
+{
+	struct pci_function *fn = domain_present(d, rid);
+
+	if (fn && !pci_function_bus_master(fn) && pci_function_drain(fn, NULL))
 		return NULL;
 	return fn;
 }
@@ -123,12 +132,12 @@ static void reset_work(struct loop_work *work)
 
 	if (d->params.busy(d->params.ctx))
 		return;
-	if ((d->held || wait) && domain_drain(d, wait))
+	if (wait && domain_drain(d, wait))
 		return;
 	d->drain_all = NULL;
 	if (wait)
 		wait->done(wait);
-	if (d->held) {
+	if (d->held && !loop_timer_armed(&d->hold)) {
 		d->held = false;
 		vfio_access_done(&d->vdev, 0);
 	}
@@ -172,6 +181,45 @@ int domain_reset(struct domain *d, struct pci_reset *reset)
 	return -EINPROGRESS;
 }
 
+/*
+ * While a write is held no function is served: so it is for no longer than most I/O takes, and no
+ * more than a tenth of the time, whatever the user of one function does.
+ */
+#define HOLD_MS    10
+#define HOLD_SHARE 10
+
+static void hold_end(struct domain *d)
+{
+	uint64_t now = loop_now_ns();
+
+	d->hold_next = now + (HOLD_SHARE - 1) * (now - d->hold_began);
+	loop_timer_cancel(&d->hold);
+	pci_reset_cancel(&d->drain);
+	domain_settled(d);
+}
+
+static void hold_drained(struct pci_reset *drain)
+{
+	hold_end(container_of(drain, struct domain, drain));
+}
+
+static void hold_timeout(struct loop_timer *timer)
+{
+	hold_end(container_of(timer, struct domain, hold));
+}
+
+int domain_hold(struct domain *d, struct pci_function *fn)
+{
+	uint64_t now = loop_now_ns();
+
+	d->drain.done = hold_drained;
+	if (now < d->hold_next || !pci_function_drain(fn, &d->drain))
+		return 0;
+	d->hold_began = now;
+	loop_timer_set(d->params.loop, &d->hold, HOLD_MS, hold_timeout);
+	return -EINPROGRESS;
+}
+
 static void one_drained(struct pci_reset *drain)
 {
 	domain_settled(container_of(drain, struct domain, drain));
@@ -182,12 +230,11 @@ int domain_drain(struct domain *d, struct pci_reset *wait)
 	uint32_t rids = d->nbuses * RIDS_PER_BUS;
 
 	pci_reset_cancel(&d->drain);
+	d->drain.done = one_drained;
 	for (uint32_t rid = 0; rid < rids; rid++) {
 		struct pci_function *fn = d->functions[rid];
 
-		if (!fn || (domain_vmd_bus_master(d) && pci_function_bus_master(fn)))
-			continue;
-		if (!pci_function_drain(fn, &d->drain))
+		if (!fn || !pci_function_drain(fn, &d->drain))
 			continue;
 		d->drain_all = wait;
 		return -EINPROGRESS;
@@ -239,6 +286,7 @@ static void domain_abandon(struct vfio_device *vdev)
 
 	d->held = false;
 	d->drain_all = NULL;
+	loop_timer_cancel(&d->hold);
 	pci_reset_cancel(&d->drain);
 }
 
@@ -292,7 +340,6 @@ int domain_new(const struct domain_params *params, struct domain **out)
 	d->access.ops = &domain_vmd_ops;
 	d->nbuses = buses_for(params->last_rid);
 	list_init(&d->waiting);
-	d->drain.done = one_drained;
 	for (uint32_t rid = 0; rid < RIDS_PER_BUS; rid++) {
 		d->resets[rid].domain = d;
 		d->resets[rid].reset.done = one_reset;
@@ -316,6 +363,7 @@ void domain_free(struct domain *d)
 	if (!d)
 		return;
 	loop_work_cancel(&d->reset_work);
+	loop_timer_cancel(&d->hold);
 	if (d->vdev.ops)
 		vfio_device_destroy(&d->vdev);
 	iommu_space_free(d->space);

@@ -23,7 +23,13 @@
  * A function that is being reset, and the PF while VFs of its are, reads all ones, which is what a
  * host waits to be over (PCIe 6.6.2). A write that made VFs disappear is done when they have
  * stopped: no DMA of a VF follows the read that a host orders after it. So is one that turned bus
- * mastering off, of a function or of the VMD, which is that of all behind it.
+ * mastering of the VMD off, which is that of all behind it.
+ *
+ * Bus mastering of one function is often in the hands of somebody who must not hold up the others,
+ * such as a guest that a VF was given to. The write that turns it off waits for what the function
+ * has under way, but no longer than a few ms; from then on the function reads all ones, until it
+ * reaches memory no more, is allowed to again, or is reset: writes to its configuration space go on
+ * being heeded.
  */
 #ifndef RIDGE_DOMAIN_DOMAIN_H
 #define RIDGE_DOMAIN_DOMAIN_H

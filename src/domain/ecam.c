@@ -20,7 +20,8 @@ static bool ecam_write(struct domain *d, struct pci_function *fn, uint16_t at, u
 
 int domain_ecam_access(struct domain *d, struct vfio_access *access)
 {
-	bool drain = false, ignored = false;
+	struct pci_function *off = NULL;
+	bool ignored = false;
 
 	counter_inc(d->params.counters, config_accesses);
 	for (uint32_t i = 0; i < access->count;) {
@@ -29,7 +30,9 @@ int domain_ecam_access(struct domain *d, struct vfio_access *access)
 		struct pci_function *fn;
 		uint8_t len = at % 4 == 0 && left >= 4 ? 4 : at % 2 == 0 && left >= 2 ? 2 : 1;
 
-		fn = domain_answers(d, (uint32_t)(at >> 12));
+		/* A reset ends what a function waits for, as does bus mastering turned on again. */
+		fn = access->write ? domain_present(d, (uint32_t)(at >> 12))
+				   : domain_answers(d, (uint32_t)(at >> 12));
 		ignored |= !fn;
 		if (!access->write) {
 			value = fn ? pci_function_config_read(fn, at & 0xfff, len) : UINT32_MAX;
@@ -38,16 +41,16 @@ int domain_ecam_access(struct domain *d, struct vfio_access *access)
 		} else if (fn) {
 			value = 0;
 			memcpy(&value, access->data + i, len);
-			drain |= ecam_write(d, fn, at & 0xfff, len, le32toh(value));
+			if (ecam_write(d, fn, at & 0xfff, len, le32toh(value)))
+				off = fn;
 		}
 		i += len;
 	}
 	counter_add(d->params.counters, ignored, ignored);
 	/*
-	 * VFs that are gone do nothing any more before the host hears that they are, nor does what
-	 * may not reach memory now.
+	 * VFs that are gone do nothing any more before the host hears that they are. A function
+	 * that may not reach memory now is waited for a little, and does not answer before.
 	 */
-	d->held = (access->write && d->params.busy(d->params.ctx)) ||
-		  (drain && domain_drain(d, NULL));
+	d->held = access->write && (d->params.busy(d->params.ctx) || (off && domain_hold(d, off)));
 	return d->held ? -EINPROGRESS : 0;
 }

@@ -54,6 +54,11 @@ struct domain {
 
 	bool held; /* a write to configuration space waits until functions have stopped */
 
+	/* that is one whose bus mastering it turned off, and it waits while the timer runs */
+	struct loop_timer hold;
+	uint64_t hold_began; /* ns */
+	uint64_t hold_next;  /* ns: none before that */
+
 	/* functions that may not reach memory any more, but do: one after another */
 	struct pci_reset drain;
 	struct pci_reset *drain_all; /* who turned the VMD's bus mastering off, or NULL */
@@ -67,15 +72,19 @@ struct domain {
 
 /* The function that the guest reaches at a RID now, or NULL. */
 struct pci_function *domain_function(struct domain *d, uint32_t rid);
-/* The same, but NULL also if it does not answer: it is being reset, or its VFs are stopping. */
+/* The same, but NULL also while it is being reset, or its VFs are stopping. */
+struct pci_function *domain_present(struct domain *d, uint32_t rid);
+/* The same, but NULL also while it reaches memory though its bus mastering is off. */
 struct pci_function *domain_answers(struct domain *d, uint32_t rid);
 
 /* 0 when done, or -EINPROGRESS and reset->done(). */
 int domain_reset(struct domain *d, struct pci_reset *reset);
 /*
- * 0 if no function reaches memory that may not, or -EINPROGRESS and what was held goes on. wait:
- * who turned bus mastering of the VMD off, or NULL.
+ * Bus mastering of a function was turned off: 0 if the host is to be told now, or -EINPROGRESS and
+ * the write that did it is held for a while.
  */
+int domain_hold(struct domain *d, struct pci_function *fn);
+/* That of the VMD was: 0 if no function reaches memory, or -EINPROGRESS and wait->done(). */
 int domain_drain(struct domain *d, struct pci_reset *wait);
 bool domain_busy(struct domain *d);
 /* Bus mastering of the VMD was turned on. */

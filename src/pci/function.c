@@ -258,7 +258,7 @@ int pci_function_drain(struct pci_function *fn, struct pci_reset *wait)
 {
 	int err = fn->ops->drain ? fn->ops->drain(fn) : 0;
 
-	if (err)
+	if (err && wait)
 		list_add_tail(&fn->drains, &wait->node);
 	return err;
 }

@@ -138,7 +138,10 @@ void pci_function_bar_write(struct pci_function *fn, uint8_t bar, uint64_t offse
 			    uint8_t len);
 int pci_function_reset(struct pci_function *fn, struct pci_reset *reset);
 void pci_function_reset_done(struct pci_function *fn);
-/* As pci_access_ops has it. Whoever waits is told at the latest when the function is destroyed. */
+/*
+ * As pci_access_ops has it. wait NULL: only asks. Whoever waits is told at the latest when the
+ * function is destroyed.
+ */
 int pci_function_drain(struct pci_function *fn, struct pci_reset *wait);
 void pci_function_drained(struct pci_function *fn);
 bool pci_function_busy(struct pci_function *fn);

@@ -24,23 +24,35 @@ class Slow:
     def __init__(self, export, work):
         self.exported = export("blk", max_vfs=4)
         self.ridge = self.exported.ridge
+        self.work, self.names = work, []
+        self.name = self.create("slow", 1)
         self.image = os.path.join(work, "slow.img")
-        with open(self.image, "wb") as file:
-            file.write(os.urandom(MIB))
-        self.name = f"slow-{self.exported.name}"
-        self.ridge("create", "blk", self.name, f"pf={self.exported.name}", "slot=1", "driver=none",
-                   f"image={self.image}")
         self.d = self.exported.attach()
-        bars = self.d.place_vf_bars()
+        self.bars = self.d.place_vf_bars()
         self.pf = Function(self.d, PF)
         self.pf.config_write(4, 2, 0x6)
         self.d.set_vfs(4)
-        self.vf = Function(self.d, VF1, bars)
+        self.vf = Function(self.d, VF1, self.bars)
         self.memory = self.exported.memory_of(self.d)
         self.driver = Modern(self.vf, self.memory)
         self.driver.enable_msix(2)
         self.driver.start(VERSION_1 | FLUSH, vectors=[1])
         self.disk = Blk(self.driver)
+
+    def create(self, name, slot):
+        """A disk of random bytes in a slot, destroyed at the end; its name in full."""
+        image = os.path.join(self.work, f"{name}.img")
+        with open(image, "wb") as file:
+            file.write(os.urandom(MIB))
+        self.names.append(f"{name}-{self.exported.name}")
+        self.ridge("create", "blk", self.names[-1], f"pf={self.exported.name}", f"slot={slot}",
+                   "driver=none", f"image={image}")
+        return self.names[-1]
+
+    def neighbour(self):
+        """A driver on the disk in slot 2."""
+        self.create("near", 2)
+        return disk_of(Function(self.d, VF1 + 1, self.bars), self.memory)
 
     def hang(self, on):
         self.ridge("debug", "fault", self.name, "backend-hang", str(int(on)))
@@ -63,7 +75,7 @@ class Slow:
         self.hang(False)
         self.d.close()
         self.exported.local()
-        self.ridge("destroy", self.name)
+        self.ridge("destroy", *self.names)
 
 
 @pytest.fixture
@@ -154,36 +166,121 @@ def test_the_pf_is_reset_while_a_vf_has_io(slow):
     assert slow.poisoned() and d.drain() == []
 
 
-@pytest.mark.rules("pci-bus-1")
-@pytest.mark.parametrize("whose", ["vf", "vmd"])
-def test_bus_mastering_is_turned_off_during_io(slow, whose):
-    """The host hears that it is off when the last access to its memory was made: buffers that were
-    taken have been given back, and only the interrupt is still to come."""
-    d = slow.d
-    region, offset = (BAR0, VF1 << 12 | 4) if whose == "vf" else (CONFIG, 4)
-    begin = slow.memory.used
-    slow.submit()
-    buffers = slice(begin, slow.memory.used)
-    d.send(REGION_WRITE, struct.pack("<QIIH", offset, region, 2, 0x2), flags=NO_REPLY)
-    ident = d.send(REGION_READ, struct.pack("<QII", 0, BAR0, 4))
-    assert silent(d, 0.5)
-    slow.hang(False)
-    d.reply_to(ident, REGION_READ)
+def given_back(slow, buffers):
+    """All that was taken came back, its interrupt aside, and no byte changes after that."""
     assert slow.driver.queues[0].device_idx() == 8
     slow.memory.map[buffers] = b"\xa5" * (buffers.stop - buffers.start)
     held = slow.memory.map[:]
     slow.driver.kick()
     time.sleep(0.1)
-    assert slow.memory.map[:] == held and d.drain() == []
-    d.write(region, offset, b"\x06\0")
-    assert d.wait_message() == (MESSAGES_AT, VF1 << 8 | 1)
+    return slow.memory.map[:] == held and slow.d.drain() == []
+
+
+def goes_on(slow):
+    """Bus mastering is on again: the interrupt comes."""
+    assert slow.d.wait_message() == (MESSAGES_AT, VF1 << 8 | 1)
     assert sum(1 for _ in iter(slow.driver.queues[0].pop, None)) == 8
 
 
-def test_bus_mastering_is_turned_off_for_good(slow):
-    """I/O that does not end is waited for as long as by everything else."""
+@pytest.mark.rules("pci-bus-1")
+def test_bus_mastering_of_the_vmd_is_turned_off_during_io(slow):
+    """The host hears that it is off when the last access to its memory was made: buffers that were
+    taken have been given back, and only the interrupt is still to come."""
+    d = slow.d
+    begin = slow.memory.used
     slow.submit()
-    post_config(slow.d, VF1, 4, 0x2)
+    buffers = slice(begin, slow.memory.used)
+    d.send(REGION_WRITE, struct.pack("<QIIH", 4, CONFIG, 2, 0x2), flags=NO_REPLY)
+    ident = d.send(REGION_READ, struct.pack("<QII", 0, BAR0, 4))
+    assert silent(d, 0.5)
+    slow.hang(False)
+    d.reply_to(ident, REGION_READ)
+    assert given_back(slow, buffers)
+    d.config_write(4, 2, 0x6)
+    goes_on(slow)
+
+
+@pytest.mark.rules("pci-bus-1")
+def test_bus_mastering_of_a_vf_is_turned_off_during_io(slow):
+    """It may be in the hands of a guest of the host's: it alone is away until its last access to
+    memory was made, for however long that takes."""
+    near = slow.neighbour()
+    begin = slow.memory.used
+    slow.submit()
+    buffers = slice(begin, slow.memory.used)
+    slow.vf.config_write(4, 2, 0x2)
+    for _ in range(40):  # 4 s: longer than the host is kept waiting for anything
+        assert slow.vf.config_read(0x2C, 4) == 0xFFFFFFFF
+        assert slow.vf.read(2, 0x12, 2) == b"\xff\xff"
+        assert near.read(3, 512)
+        time.sleep(0.1)
+    slow.hang(False)
+    assert slow.vf.answers()
+    assert slow.vf.config_read(4, 2) == 0
+    assert given_back(slow, buffers)
+    slow.vf.config_write(4, 2, 0x6)
+    goes_on(slow)
+
+
+@pytest.mark.rules("pci-bus-1")
+def test_bus_mastering_is_turned_off_during_io_that_ends(slow):
+    """There is no DMA once the function answers, be that at once or after a while."""
+    for _ in range(20):
+        count = 8
+        for sector in range(count):
+            chain = slow.disk.prepare(Blk.IN, 8 * sector, length=4096)[0]
+            slow.driver.queues[0].add(chain)
+        slow.driver.kick()
+        slow.vf.config_write(4, 2, 0x2)
+        assert slow.vf.answers()
+        held = slow.memory.map[:]
+        time.sleep(0.01)
+        assert slow.memory.map[:] == held
+        slow.vf.config_write(4, 2, 0x6)
+        for _ in range(count):
+            slow.driver.queues[0].wait()
+
+
+def test_bus_mastering_is_turned_on_again_during_io(slow):
+    """Then nothing is waited for. However often somebody does so, others are served most of the
+    time: only now and then is such a write held for 10 ms."""
+    slow.submit()
+    took = []
+    for _ in range(50):
+        begin = time.monotonic()
+        slow.vf.config_write(4, 2, 0x2)
+        took.append(time.monotonic() - begin)
+        assert slow.vf.config_read(4, 2) == 0xFFFF
+        slow.vf.config_write(4, 2, 0x6)
+        assert slow.vf.config_read(4, 2) == 0x4
+    assert took[0] >= 0.009
+    assert min(took) < 0.009
+    slow.hang(False)
+    goes_on(slow)
+
+
+def test_bus_mastering_is_turned_off_before_a_function_level_reset(slow):
+    """As Linux does it: what it writes to the function is all ones that it read, and the bit."""
+    at = slow.vf.cap(0x10) + 8
+    slow.submit()
+    slow.vf.config_write(4, 2, 0x2)
+    assert slow.vf.config_read(at, 2) == 0xFFFF
+    slow.vf.config_write(at, 2, 0xFFFF)
+    slow.vf.config_write(4, 2, 0x6)  # a reset hears nothing
+    assert slow.vf.config_read(4, 4) == 0xFFFFFFFF
+    slow.hang(False)
+    assert slow.vf.answers()
+    slow.poison()
+    assert slow.vf.config_read(4, 2) == 0 and slow.vf.config_read(at, 2) == 0
+    assert slow.vf.read(2, 0x14, 1) == b"\0"  # the status
+    time.sleep(0.1)
+    assert slow.poisoned() and slow.d.drain() == []
+
+
+def test_bus_mastering_of_the_vmd_is_turned_off_for_good(slow):
+    """I/O that does not end is waited for as long as by everything that concerns all functions."""
+    slow.submit()
+    slow.d.send(REGION_WRITE, struct.pack("<QIIH", 4, CONFIG, 2, 0x2), flags=NO_REPLY)
     assert slow.d.closed(10)
     slow.hang(False)
     assert slow.exported.local()
@@ -418,20 +515,62 @@ def test_the_pf_is_reset_while_its_queues_are_full(busy):
 
 @pytest.mark.rules("pci-bus-1")
 def test_bus_mastering_of_the_pf_is_turned_off_while_its_queues_are_full(busy):
-    """No reply to a command is written after that, either."""
-    d = busy.d
+    """No reply to a command is written after that, either; VFs are served meanwhile."""
+    near = busy.neighbour()
     busy.fill()
-    busy.hang_pf(False)
-    release = threading.Timer(0.3, busy.hang, (False,))
-    release.start()
     busy.pf.config_write(4, 2, 0x2)
+    assert busy.pf.config_read(0, 4) == 0xFFFFFFFF  # it waits for its own reads,
+    busy.hang_pf(False)
+    assert near.read(3, 512)
+    assert busy.pf.config_read(0, 4) == 0xFFFFFFFF  # and for its command
+    busy.hang(False)
+    assert busy.pf.answers()
     held = busy.memory.map[:]
-    release.join()
-    d.drain()
+    busy.d.drain()
     time.sleep(0.1)
     assert busy.memory.map[:] == held
     busy.pf.config_write(4, 2, 0x6)
     assert wait_for(busy.admin[1].pop)
+
+
+def test_bus_mastering_of_the_pf_is_turned_off_during_a_legacy_reset(busy):
+    """That has 5 s, more than the host waits for any answer: the PF alone is away until then."""
+    near = busy.neighbour()
+    busy.submit()
+    busy.put(busy.admin[0], 2, b"\x12" + bytes(7) + b"\0")  # status = 0
+    busy.owner.notify(busy.parts - 1)
+    busy.d.drain()
+    time.sleep(0.05)
+    begin = time.monotonic()
+    busy.pf.config_write(4, 2, 0x2)
+    while busy.pf.config_read(4, 4) == 0xFFFFFFFF and time.monotonic() < begin + 20:
+        assert near.read(3, 512)
+        time.sleep(0.1)
+    assert time.monotonic() > begin + 4
+    assert busy.pf.config_read(4, 2) == 0x2
+    busy.pf.config_write(4, 2, 0x6)
+    assert busy.admin[0].wait()
+
+
+def test_flr_of_the_pf_ends_a_legacy_reset(busy):
+    """Though bus mastering was turned off before, as Linux does."""
+    at = busy.pf.cap(0x10) + 8
+    busy.submit()
+    busy.put(busy.admin[0], 2, b"\x12" + bytes(7) + b"\0")
+    busy.owner.notify(busy.parts - 1)
+    busy.d.drain()
+    time.sleep(0.05)
+    busy.pf.config_write(4, 2, 0)
+    assert busy.pf.config_read(at, 2) == 0xFFFF
+    release = threading.Timer(0.3, busy.hang, (False,))
+    release.start()
+    busy.pf.config_write(at, 2, 0xFFFF)  # its VFs go with it
+    release.join()
+    assert busy.pf.answers()
+    assert busy.pf.config_read(SRIOV + CTRL, 2) == 0 and busy.pf.config_read(4, 2) == 0
+    busy.poison()
+    time.sleep(0.1)
+    assert busy.poisoned() and busy.d.drain() == []
 
 
 def test_flr_of_the_pf_while_its_queues_are_full(busy):
