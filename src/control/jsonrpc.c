@@ -35,6 +35,7 @@ int jsonrpc_init(struct jsonrpc *rpc, const struct jsonrpc_ops *ops, void *conte
 {
 	*rpc = (struct jsonrpc){ .ops = ops, .context = context };
 	list_init(&rpc->calls);
+	list_init(&rpc->later);
 	rpc->tok = tokener_new();
 	return rpc->tok ? 0 : -ENOMEM;
 }
@@ -89,6 +90,10 @@ void jsonrpc_close(struct jsonrpc *rpc)
 	looking_end(rpc);
 	list_for_each_safe (call, tmp, &rpc->calls, node)
 		call_detach(call);
+	list_for_each_safe (call, tmp, &rpc->later, node) {
+		call_detach(call);
+		jsonrpc_reply(call, call->later);
+	}
 	if (rpc->batch) {
 		batch_detach(rpc->batch);
 		batch_end(rpc);
@@ -211,6 +216,20 @@ static void answer_call(struct jsonrpc_call *call, const char *key, struct json_
 void jsonrpc_reply(struct jsonrpc_call *call, struct json_object *result)
 {
 	answer_call(call, "result", result);
+}
+
+void jsonrpc_reply_later(struct jsonrpc_call *call, struct json_object *result)
+{
+	struct jsonrpc *rpc = call->rpc;
+
+	if (!rpc || call->notification || call->batch) {
+		jsonrpc_reply(call, result);
+		return;
+	}
+	call->later = result;
+	list_del(&call->node);
+	list_add_tail(&rpc->later, &call->node);
+	rpc->ops->progress(rpc);
 }
 
 void jsonrpc_fail_data(struct jsonrpc_call *call, const struct error *e, struct json_object *data)
@@ -512,7 +531,7 @@ static size_t feed_message(struct jsonrpc *rpc, const char *data, size_t len)
 
 bool jsonrpc_pending(const struct jsonrpc *rpc)
 {
-	return rpc->batch || rpc->looking;
+	return rpc->batch || rpc->looking || !list_empty(&rpc->later);
 }
 
 bool jsonrpc_partial(const struct jsonrpc *rpc)
@@ -525,17 +544,25 @@ size_t jsonrpc_memory(const struct jsonrpc *rpc)
 	return message_memory(rpc) + rpc->batch_memory + rpc->looking_memory;
 }
 
-static bool waits(struct jsonrpc *rpc)
+bool jsonrpc_waits(struct jsonrpc *rpc)
 {
-	return rpc->ended || rpc->ncalls >= JSONRPC_CALLS_MAX || rpc->ops->full(rpc);
+	bool many = rpc->ncalls >= JSONRPC_CALLS_MAX && list_empty(&rpc->later);
+
+	return rpc->ended || many || rpc->ops->full(rpc);
 }
 
 size_t jsonrpc_step(struct jsonrpc *rpc, const char *data, size_t len)
 {
+	struct jsonrpc_call *call;
 	size_t used;
 
-	if (waits(rpc))
+	if (jsonrpc_waits(rpc))
 		return 0;
+	if (!list_empty(&rpc->later)) {
+		call = list_first(&rpc->later, struct jsonrpc_call, node);
+		jsonrpc_reply(call, call->later);
+		return 0;
+	}
 	if (rpc->looking) {
 		rpc->looking->more(rpc->looking);
 		return 0;
@@ -554,7 +581,7 @@ size_t jsonrpc_feed(struct jsonrpc *rpc, const char *data, size_t len)
 {
 	size_t used = 0;
 
-	while ((used < len || jsonrpc_pending(rpc)) && !waits(rpc))
+	while ((used < len || jsonrpc_pending(rpc)) && !jsonrpc_waits(rpc))
 		used += jsonrpc_step(rpc, data + used, len - used);
 	return used;
 }

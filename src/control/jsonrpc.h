@@ -41,8 +41,9 @@ struct jsonrpc_call {
 	struct jsonrpc *rpc;         /* NULL: the stream is gone */
 	struct jsonrpc_batch *batch; /* NULL: a request on its own */
 	struct json_object *request;
-	struct json_object *id; /* in request; NULL is the legal id null */
-	bool notification;      /* no answer is sent */
+	struct json_object *id;    /* in request; NULL is the legal id null */
+	bool notification;         /* no answer is sent */
+	struct json_object *later; /* see jsonrpc_reply_later() */
 	/* See jsonrpc_more(). */
 	void (*more)(struct jsonrpc_call *call);
 	void *state;
@@ -82,6 +83,7 @@ struct jsonrpc {
 	size_t ncalls;                /* under way */
 	size_t held;                  /* bytes of answers that wait for others of their batch */
 	struct list calls;
+	struct list later; /* calls whose answers wait for their turn */
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -102,6 +104,8 @@ size_t jsonrpc_feed(struct jsonrpc *rpc, const char *data, size_t len);
  */
 size_t jsonrpc_step(struct jsonrpc *rpc, const char *data, size_t len);
 bool jsonrpc_pending(const struct jsonrpc *rpc);
+/* A step would do nothing: calls have to end, or answers have to be read first. */
+bool jsonrpc_waits(struct jsonrpc *rpc);
 /* The stream is in the middle of a message. */
 bool jsonrpc_partial(const struct jsonrpc *rpc);
 
@@ -120,6 +124,12 @@ void jsonrpc_give_up(struct jsonrpc *rpc, const struct error *e);
 
 /* Answers a call and frees it. result is consumed; NULL is the result null. */
 void jsonrpc_reply(struct jsonrpc_call *call, struct json_object *result);
+
+/*
+ * The same by a jsonrpc_step() of its own, not before the peer has read what it was sent: for a
+ * result that many calls share, and which takes no memory while it is not sent.
+ */
+void jsonrpc_reply_later(struct jsonrpc_call *call, struct json_object *result);
 
 /* data: members to add to the error's data next to errno, or NULL; consumed. */
 void jsonrpc_fail_data(struct jsonrpc_call *call, const struct error *e, struct json_object *data);

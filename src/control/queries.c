@@ -88,19 +88,25 @@ static struct json_object *query_json(struct query *q, struct error *e)
 	return NULL;
 }
 
-/* Many calls get one answer, of which the text is made once. */
+/*
+ * Many calls get one answer, of which the text is made once; each stream sends its own in its turn,
+ * when it has room for it.
+ */
 static void query_answer(struct query *q)
 {
+	void (*reply)(struct jsonrpc_call *, struct json_object *) = jsonrpc_reply;
 	char what[IPC_NAME_MAX + 8];
 	struct json_object *result;
 	struct error e;
 
 	result = query_json(q, &e);
-	if (q->ncalls > 1)
+	if (q->ncalls > 1) {
 		result = json_text(result);
+		reply = jsonrpc_reply_later;
+	}
 	for (size_t i = 0; i < q->ncalls; i++) {
 		if (result) {
-			jsonrpc_reply(q->calls[i], json_object_get(result));
+			reply(q->calls[i], json_object_get(result));
 			continue;
 		}
 		snprintf(what, sizeof(what), "show %s", q->name);

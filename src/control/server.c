@@ -32,6 +32,7 @@ struct server {
 	struct loop_work turn; /* one of them */
 	bool accepted;         /* this turn was a new client's ... */
 	bool owed;             /* ... and the next is a busy one's */
+	bool crowded;          /* answers that can wait do: SERVER_PENDING_MANY */
 };
 
 struct client {
@@ -52,8 +53,22 @@ struct client {
 	bool broken;
 };
 
+/* What all clients together have not read. */
+static size_t server_pending(struct server *srv)
+{
+	size_t sum = 0;
+	struct client *c;
+
+	list_for_each (c, &srv->clients, node)
+		sum += buffer_len(&c->out);
+	return sum;
+}
+
+static void server_uncrowd(struct server *srv);
+
 static void client_free(struct client *c)
 {
+	struct server *srv = c->srv;
 	int fd = c->lfd.fd;
 
 	loop_work_cancel(&c->work);
@@ -70,6 +85,7 @@ static void client_free(struct client *c)
 	if (c->subscribed)
 		c->srv->nsubscribers--;
 	free(c);
+	server_uncrowd(srv);
 }
 
 static void client_stalled(struct loop_timer *timer)
@@ -95,6 +111,7 @@ static void client_flush(struct client *c)
 		buffer_take(&c->out, (size_t)n);
 		loop_timer_cancel(&c->stalled);
 	}
+	server_uncrowd(c->srv);
 	if (buffer_len(&c->out) && !loop_timer_armed(&c->stalled))
 		loop_timer_set(c->srv->ctl->loop, &c->stalled, SERVER_STALL_MS, client_stalled);
 }
@@ -103,7 +120,10 @@ static bool client_full(struct jsonrpc *rpc)
 {
 	struct client *c = container_of(rpc, struct client, rpc);
 
-	return c->broken || buffer_len(&c->out) > SERVER_PENDING_HIGH;
+	if (!list_empty(&rpc->later) && server_pending(c->srv) > SERVER_PENDING_MANY)
+		c->srv->crowded = true;
+	return c->broken || buffer_len(&c->out) > SERVER_PENDING_HIGH ||
+	       (!list_empty(&rpc->later) && c->srv->crowded);
 }
 
 static void client_give_up(struct client *c, int err, const char *text)
@@ -166,8 +186,7 @@ static void client_step(struct client *c)
 /* Another step would do something. */
 static bool client_has_work(struct client *c)
 {
-	return !c->refused && !c->rpc.ended && !client_full(&c->rpc) &&
-	       c->rpc.ncalls < JSONRPC_CALLS_MAX &&
+	return !c->refused && !jsonrpc_waits(&c->rpc) &&
 	       (buffer_len(&c->in) || jsonrpc_pending(&c->rpc));
 }
 
@@ -197,6 +216,18 @@ static void client_wait_turn(struct client *c)
 	list_del(&c->busy);
 	list_add_tail(&c->srv->busy, &c->busy);
 	loop_work_queue(c->srv->ctl->loop, &c->srv->turn, server_turn);
+}
+
+static void server_uncrowd(struct server *srv)
+{
+	struct client *c;
+
+	if (!srv->crowded || server_pending(srv) > SERVER_PENDING_MANY)
+		return;
+	srv->crowded = false;
+	list_for_each (c, &srv->clients, node)
+		if (list_empty(&c->busy) && client_has_work(c))
+			client_wait_turn(c);
 }
 
 /* One step. May free the client. */
@@ -251,17 +282,6 @@ static void client_partial(struct loop_timer *timer)
 static void client_progress(struct jsonrpc *rpc)
 {
 	client_kick(container_of(rpc, struct client, rpc));
-}
-
-/* What all clients together have not read. */
-static size_t server_pending(struct server *srv)
-{
-	size_t sum = 0;
-	struct client *c;
-
-	list_for_each (c, &srv->clients, node)
-		sum += buffer_len(&c->out);
-	return sum;
 }
 
 /* A client may be behind; who is by much has to go before all together fill the memory. */

@@ -17,6 +17,7 @@
 #define SERVER_PENDING_HIGH (1u << 20)
 #define SERVER_PENDING_MAX  (64u << 20)
 #define SERVER_PENDING_ALL  (256u << 20) /* of all clients */
+#define SERVER_PENDING_MANY (128u << 20) /* the same; beyond it answers that can wait do */
 #define SERVER_EVENTS_MAX   (1u << 20)   /* bytes a subscriber may be behind before it is dropped */
 #define SERVER_STALL_MS     30000 /* it read nothing for that long: its connection is closed */
 

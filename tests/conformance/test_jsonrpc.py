@@ -294,6 +294,49 @@ def test_thousand_requests_at_once(daemon, connection):
     assert [connection.line()["id"] for _ in range(1000)] == list(range(1000))
 
 
+@pytest.fixture(scope="module", name="many")
+def _many():
+    """So many functions that a list of them is more than a MiB."""
+    with Daemon() as daemon:
+        daemon("pf.add", name="pf", type="blk", max_vfs=1300)
+        image = daemon.image("image" * 40)
+        daemon("function.create_batch", functions=[
+            {"type": "blk", "name": f"f{n}", "pf": "pf", "image": image, "readonly": True,
+             "driver": "none"} for n in range(1300)])
+        yield daemon
+
+
+def lists(connection, n):
+    """Reads n answers that are all functions; the bytes of them."""
+    data, left = 0, n
+    while left:
+        part = connection.socket.recv(1 << 20)
+        assert part, f"closed with {left} answers to come"
+        data += len(part)
+        left -= part.count(b"\n")
+    return data
+
+
+LIST = '{"jsonrpc":"2.0","method":"function.list","id":1}\n'
+
+
+def test_long_answers_to_one_that_reads(many):
+    """All of them are more than a client may be behind."""
+    with many.connect() as connection:
+        connection.send(LIST * 80)
+        assert lists(connection, 80) > 64 << 20
+
+
+def test_long_answers_to_many_that_read(many):
+    """All of them are more than all clients may be behind, before any reads."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(many.connect()) for _ in range(140)]
+        for connection in connections:
+            connection.send(LIST * 2)
+        assert many("system.info")
+        assert sum(lists(connection, 2) for connection in connections) > 256 << 20
+
+
 def test_client_that_never_reads(daemon):
     """It is fed no more than a bound, and others go on."""
     with daemon.connect() as connection:

@@ -496,6 +496,33 @@ static void long_request_without_a_stream(void **state)
 	expect(f, "");
 }
 
+/* Answers that wait are sent one a step, as there is room, however many calls are under way. */
+static void answers_later(void **state)
+{
+	static const char text[] = "{\"jsonrpc\":\"2.0\",\"method\":\"wait\",\"id\":1}";
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < JSONRPC_CALLS_MAX; i++)
+		assert_int_equal(feed(f, text), sizeof(text) - 1);
+	assert_true(jsonrpc_waits(&f->rpc));
+	for (unsigned i = 0; i < 3; i++) {
+		jsonrpc_reply_later(f->waiting[i], json_object_new_int((int)i));
+		f->waiting[i] = NULL;
+	}
+	assert_true(jsonrpc_pending(&f->rpc));
+	f->full = true;
+	assert_int_equal(feed(f, text), 0);
+	expect(f, "");
+	f->full = false;
+	assert_int_equal(jsonrpc_step(&f->rpc, text, sizeof(text) - 1), 0);
+	assert_int_equal(jsonrpc_step(&f->rpc, text, sizeof(text) - 1), 0);
+	expect(f, RESULT("1", "0") RESULT("1", "1"));
+	/* The third goes with the stream. */
+	assert_true(jsonrpc_pending(&f->rpc));
+	jsonrpc_close(&f->rpc);
+	expect(f, "");
+}
+
 static void given_up(void **state)
 {
 	struct fixture *f = *state;
@@ -601,6 +628,7 @@ int main(void)
 		TEST(memory_while_not_taken),
 		TEST(long_request),
 		TEST(long_request_without_a_stream),
+		TEST(answers_later),
 		TEST(given_up),
 		TEST(answers_held),
 		TEST(calls_bound),
