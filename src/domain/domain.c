@@ -242,14 +242,15 @@ int domain_drain(struct domain *d, struct pci_reset *wait)
 	return 0;
 }
 
-bool domain_busy(struct domain *d)
+bool domain_busy(struct domain *d, bool mark)
 {
 	uint32_t rids = d->nbuses * RIDS_PER_BUS;
+	bool busy = false;
 
 	for (uint32_t rid = 0; rid < rids; rid++)
-		if (d->functions[rid] && pci_function_busy(d->functions[rid]))
-			return true;
-	return false;
+		if (d->functions[rid] && pci_function_busy(d->functions[rid], mark))
+			busy = true;
+	return busy;
 }
 
 /* To each function it is as if its own had been turned on: what it held up goes on. */

@@ -86,7 +86,7 @@ int domain_reset(struct domain *d, struct pci_reset *reset);
 int domain_hold(struct domain *d, struct pci_function *fn);
 /* That of the VMD was: 0 if no function reaches memory, or -EINPROGRESS and wait->done(). */
 int domain_drain(struct domain *d, struct pci_reset *wait);
-bool domain_busy(struct domain *d);
+bool domain_busy(struct domain *d, bool mark);
 /* Bus mastering of the VMD was turned on. */
 void domain_resume(struct domain *d);
 

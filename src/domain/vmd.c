@@ -89,9 +89,9 @@ static int vmd_drain(struct pci_access *pa, struct pci_reset *wait)
 	return domain_drain(domain_of(pa), wait);
 }
 
-static bool vmd_busy(struct pci_access *pa)
+static bool vmd_busy(struct pci_access *pa, bool mark)
 {
-	return domain_busy(domain_of(pa));
+	return domain_busy(domain_of(pa), mark);
 }
 
 static int vmd_dma_map(struct pci_access *pa, uint32_t pasid, uint64_t iova, uint64_t size, int fd,

@@ -50,8 +50,11 @@ struct pci_access_ops {
 	 * more, or -EINPROGRESS and wait->done() from the loop.
 	 */
 	int (*drain)(struct pci_access *pa, struct pci_reset *wait);
-	/* Whether it has not looked yet, from the loop, at all that writes to it pointed to. */
-	bool (*busy)(struct pci_access *pa);
+	/*
+	 * Whether it has not looked yet, from the loop, at all that writes to it pointed to until
+	 * now (mark), or until it was asked with mark the last time.
+	 */
+	bool (*busy)(struct pci_access *pa, bool mark);
 	/*
 	 * As iommu_map(), iommu_unmap() and iommu_last() on the address space of (this RID, pasid).
 	 */

@@ -273,7 +273,7 @@ void pci_function_drained(struct pci_function *fn)
 	}
 }
 
-bool pci_function_busy(struct pci_function *fn)
+bool pci_function_busy(struct pci_function *fn, bool mark)
 {
-	return fn->ops->busy && fn->ops->busy(fn);
+	return fn->ops->busy && fn->ops->busy(fn, mark);
 }

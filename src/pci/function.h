@@ -60,7 +60,7 @@ struct pci_function_ops {
 	 */
 	int (*drain)(struct pci_function *fn);
 	/* As pci_access_ops has it. May be NULL: it looks at once. */
-	bool (*busy)(struct pci_function *fn);
+	bool (*busy)(struct pci_function *fn, bool mark);
 	/* Configuration space is as after a reset now. May be NULL. */
 	void (*reset_finished)(struct pci_function *fn);
 };
@@ -144,7 +144,7 @@ void pci_function_reset_done(struct pci_function *fn);
  */
 int pci_function_drain(struct pci_function *fn, struct pci_reset *wait);
 void pci_function_drained(struct pci_function *fn);
-bool pci_function_busy(struct pci_function *fn);
+bool pci_function_busy(struct pci_function *fn, bool mark);
 
 /* A run of BARs of equal size, one after another: one of a function, or one of each of its VFs. */
 struct pci_range {

@@ -88,11 +88,11 @@ static int root_drain(struct pci_access *pa, struct pci_reset *wait)
 	return fn ? pci_function_drain(fn, wait) : 0;
 }
 
-static bool root_busy(struct pci_access *pa)
+static bool root_busy(struct pci_access *pa, bool mark)
 {
 	struct pci_function *fn = function_of(pa);
 
-	return fn && pci_function_busy(fn);
+	return fn && pci_function_busy(fn, mark);
 }
 
 /* Only requests without PASID for now: a channel that needs one brings its own address space. */

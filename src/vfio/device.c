@@ -253,9 +253,9 @@ int vfio_device_dma_unmap_all(struct vfio_device *vdev, struct vfio_wait *wait)
 	return unmap_rest(vdev);
 }
 
-bool vfio_device_busy(struct vfio_device *vdev)
+bool vfio_device_busy(struct vfio_device *vdev, bool mark)
 {
-	return vdev->pa->ops->busy(vdev->pa);
+	return vdev->pa->ops->busy(vdev->pa, mark);
 }
 
 /* Those that vfio-user knows are all about migration and its dirty pages. */

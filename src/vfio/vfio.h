@@ -99,8 +99,11 @@ int vfio_device_io_fds(struct vfio_device *vdev, uint32_t index, size_t max_fds,
  */
 bool vfio_device_poll_io_fds(struct vfio_device *vdev);
 
-/* Whether the device still has something to do in the loop, that such writes, or others, began. */
-bool vfio_device_busy(struct vfio_device *vdev);
+/*
+ * Whether the device still has something to do in the loop, that such writes, or others, began until
+ * now (mark), or until it was asked with mark the last time.
+ */
+bool vfio_device_busy(struct vfio_device *vdev, bool mark);
 
 /* At most one access is under way at a time. 0, a negative errno, or -EINPROGRESS and done(). */
 int vfio_device_access(struct vfio_device *vdev, struct vfio_access *access);

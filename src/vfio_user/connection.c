@@ -409,12 +409,13 @@ static bool connection_next(struct connection *conn, size_t *size)
  */
 static bool connection_settles(struct connection *conn)
 {
-	bool busy = vfio_device_busy(conn->srv->vdev);
+	struct vfio_device *vdev = conn->srv->vdev;
+	bool busy;
 
 	if (conn->settle_end)
-		return busy && loop_now_ns() < conn->settle_end;
-	if (vfio_device_poll_io_fds(conn->srv->vdev) || conn->wrote)
-		busy = true;
+		return vfio_device_busy(vdev, false) && loop_now_ns() < conn->settle_end;
+	busy = vfio_device_poll_io_fds(vdev) || conn->wrote;
+	busy |= vfio_device_busy(vdev, true);
 	if (busy)
 		conn->settle_end = loop_now_ns() + CONNECTION_SETTLE_MS * 1000000ull;
 	return busy;

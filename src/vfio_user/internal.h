@@ -17,8 +17,8 @@
 #define CONNECTION_VERSION_MS 5000
 
 /*
- * An UNMAP waits so long for a device to look at all that it was notified of before. A full queue
- * takes many turns; a guest that never stops to fill one must not keep an UNMAP from its reply.
+ * An UNMAP waits so long, at most, for a device to look at all that it was notified of before: a full
+ * queue takes many turns, and a host's domain has many queues.
  */
 #define CONNECTION_SETTLE_MS 500
 

@@ -109,6 +109,8 @@ static void device_work(struct loop_work *work)
 			continue;
 		vq->kicked = false;
 		dev->ops->process(dev, vq);
+		if (!vq->kicked)
+			vq->owed = 0;
 		virtio_device_flush(dev, vq);
 	}
 	dev->budget = INT_MAX;
@@ -364,9 +366,18 @@ int virtio_device_drain(struct virtio_device *dev)
 	return dev->draining ? -EINPROGRESS : 0;
 }
 
-bool virtio_device_busy(const struct virtio_device *dev)
+bool virtio_device_busy(struct virtio_device *dev, bool mark)
 {
-	return loop_work_queued(&dev->work);
+	bool busy = false;
+
+	for (uint16_t i = 0; i < dev->nqueues; i++) {
+		struct virtq *vq = &dev->queues[i];
+
+		if (mark)
+			vq->owed = vq->kicked ? vq->state->size : 0;
+		busy |= vq->kicked && vq->owed;
+	}
+	return busy && loop_work_queued(&dev->work);
 }
 
 int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset)
@@ -475,6 +486,8 @@ bool virtio_device_pop(struct virtio_device *dev, struct virtq *vq, struct virtq
 		vq->space = space;
 		dev->in_flight++;
 		dev->budget--;
+		if (vq->owed)
+			vq->owed--;
 		dev->units = 1 + (unsigned int)(chain->nout + chain->nin) / VIRTIO_SEGS_A_UNIT;
 		if (!iommu_space_lost(space))
 			return true;

@@ -184,8 +184,12 @@ int virtio_device_reset(struct virtio_device *dev, struct virtio_reset *reset);
 void virtio_reset_cancel(struct virtio_reset *reset);
 /* The device may not reach memory now: 0 if nothing is in flight, or -EINPROGRESS and settled(). */
 int virtio_device_drain(struct virtio_device *dev);
-/* Whether queues that it was notified of are still to be looked at, or to be looked at again. */
-bool virtio_device_busy(const struct virtio_device *dev);
+/*
+ * Whether queues that it was notified of until now (mark), or until it was asked with mark the last
+ * time, are still to be looked at, or to be looked at again: until one was empty, or as many chains
+ * came out of it as were in it at the most. A driver that keeps it full keeps nobody waiting.
+ */
+bool virtio_device_busy(struct virtio_device *dev, bool mark);
 /* What was held up may go on: bus mastering was turned on. */
 void virtio_device_resume(struct virtio_device *dev);
 

@@ -266,9 +266,9 @@ static int vp_drain(struct pci_function *fn)
 	return virtio_device_drain(vp_of(fn)->dev);
 }
 
-static bool vp_busy(struct pci_function *fn)
+static bool vp_busy(struct pci_function *fn, bool mark)
 {
-	return virtio_device_busy(vp_of(fn)->dev);
+	return virtio_device_busy(vp_of(fn)->dev, mark);
 }
 
 static void vp_reset_finished(struct pci_function *fn)

@@ -68,6 +68,7 @@ struct virtq {
 	bool in_order;
 	bool notify_on_empty;
 	bool kicked;        /* work for the device: set by a notification */
+	uint16_t owed;      /* chains, at most, that virtio_device_busy() is asked about */
 	bool resetting;     /* the driver resets this queue; it waits for what is in flight */
 	uint16_t in_flight; /* chains */
 	struct iommu_space *space; /* that they were taken from */

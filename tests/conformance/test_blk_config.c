@@ -289,6 +289,43 @@ static void test_5_2_4_several_queues(void **state)
 	assert_int_equal(*blk_data(f), 4);
 }
 
+/*
+ * Whoever takes memory away waits for what the device was notified of before: not for what comes
+ * meanwhile, nor for a queue that the driver never lets it empty.
+ */
+static void test_busy_with_what_was_there(void **state)
+{
+	struct blk_fixture *f = *state;
+	struct pci_access *pa = f->vf->pa;
+	unsigned int done = 0, turns = 0;
+	uint32_t id, len;
+	uint16_t head;
+
+	blk_start_queues(f, B_MQ | B_FLUSH, 4);
+	machine_settle(f->m);
+	assert_false(pa->ops->busy(pa, true));
+	blk_send(f, 1, T_GET_ID, 0, 20);
+	assert_false(pa->ops->busy(pa, false));
+	assert_true(pa->ops->busy(pa, true));
+	machine_settle(f->m);
+	assert_false(pa->ops->busy(pa, false));
+
+	head = blk_send(f, 0, T_GET_ID, 0, 20);
+	while (f->ring[0].avail_idx < 64)
+		ring_avail(&f->ring[0], head);
+	assert_true(pa->ops->busy(pa, true));
+	for (; pa->ops->busy(pa, false); turns++) {
+		assert_in_range(turns, 0, 64);
+		assert_int_equal(loop_step(f->m->loop, 0), 0);
+		blk_send(f, 1, T_GET_ID, 0, 20);
+		for (; ring_used(&f->ring[0], &id, &len); done++)
+			ring_avail(&f->ring[0], head);
+	}
+	assert_in_range(done, 64, 64 + 32);
+	assert_true(pa->ops->busy(pa, true));
+	machine_settle(f->m);
+}
+
 /* As many as there may be, of the largest size, with requests under way in all of them. */
 static void test_64_queues_of_1024(void **state)
 {
@@ -460,6 +497,8 @@ int main(void)
 		TEST(test_5_2_4_topology),
 		TEST(test_5_2_4_one_queue),
 		cmocka_unit_test_setup_teardown(test_5_2_4_several_queues, setup_queues,
+						blk_teardown),
+		cmocka_unit_test_setup_teardown(test_busy_with_what_was_there, setup_queues,
 						blk_teardown),
 		cmocka_unit_test_teardown(test_64_queues_of_1024, blk_teardown),
 #ifdef RIDGE_FAULTS

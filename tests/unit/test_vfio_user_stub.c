@@ -164,8 +164,9 @@ bool vfio_device_poll_io_fds(struct vfio_device *vdev)
 	return any;
 }
 
-bool vfio_device_busy(struct vfio_device *vdev)
+bool vfio_device_busy(struct vfio_device *vdev, bool mark)
 {
+	(void)mark;
 	return vdev->effects_pending;
 }
 
