@@ -58,6 +58,9 @@ static int pf_any(struct control *ctl, const char *type, struct pf **out, struct
 	list_for_each (pf, &ctl->pfs, node) {
 		if (strcmp(pf->type, type) != 0 || pf->phase == PF_STOPPING || pf->exported)
 			continue;
+		/* Found, and did not say yet what it is. */
+		if (!pf->max_vfs)
+			continue;
 		if (!pf_full(pf) && !pf->unresponsive && !pf_usable(pf, e)) {
 			*out = pf;
 			return 0;
