@@ -63,7 +63,8 @@ class Slow:
         for sector in range(count):
             self.driver.queues[0].add(self.disk.prepare(Blk.IN, 8 * sector, length=4096)[0])
         self.driver.kick()
-        self.d.drain()
+        for _ in range(count):  # a turn of the device's, which takes one at the least
+            self.d.drain()
 
     def poison(self):
         self.memory.map[:] = b"\xa5" * self.memory.size
