@@ -78,7 +78,9 @@ class FakePf:
             timeout = max(0, min(at for at, _ in self.later) - time.monotonic()) \
                 if self.later else None
             for key, _ in self.selector.select(timeout):
-                key.data(key.fileobj)
+                # What came before may have closed it, and another may have its number.
+                if self.selector.get_map().get(key.fd) is key:
+                    key.data(key.fileobj)
             for item in [i for i in self.later if i[0] <= time.monotonic()]:
                 self.later.remove(item)
                 item[1]()
