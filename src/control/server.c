@@ -32,7 +32,7 @@ struct server {
 	struct loop_work turn; /* one of them */
 	bool accepted;         /* this turn was a new client's ... */
 	bool owed;             /* ... and the next is a busy one's */
-	bool crowded;          /* answers that can wait do: SERVER_PENDING_MANY */
+	bool crowded;          /* some answers wait: see client_crowded() */
 };
 
 struct client {
@@ -116,14 +116,26 @@ static void client_flush(struct client *c)
 		loop_timer_set(c->srv->ctl->loop, &c->stalled, SERVER_STALL_MS, client_stalled);
 }
 
+/*
+ * Answers that can wait do while all together are far behind. Who has read all that it was sent
+ * does not wait for those who read nothing, as long as there is room for one more answer.
+ */
+static bool client_crowded(struct client *c)
+{
+	size_t limit =
+		buffer_len(&c->out) ? SERVER_PENDING_MANY : SERVER_PENDING_ALL - JSONRPC_ANSWER_MAX;
+
+	if (list_empty(&c->rpc.later) || server_pending(c->srv) <= limit)
+		return false;
+	c->srv->crowded = true;
+	return true;
+}
+
 static bool client_full(struct jsonrpc *rpc)
 {
 	struct client *c = container_of(rpc, struct client, rpc);
 
-	if (!list_empty(&rpc->later) && server_pending(c->srv) > SERVER_PENDING_MANY)
-		c->srv->crowded = true;
-	return c->broken || buffer_len(&c->out) > SERVER_PENDING_HIGH ||
-	       (!list_empty(&rpc->later) && c->srv->crowded);
+	return c->broken || buffer_len(&c->out) > SERVER_PENDING_HIGH || client_crowded(c);
 }
 
 static void client_give_up(struct client *c, int err, const char *text)
