@@ -19,18 +19,26 @@ static int full_path(const char *path, char full[PATH_MAX])
 		       : -ENAMETOOLONG;
 }
 
-static int linux_read(void *ctx, const char *path, char *text, size_t size)
+/* A descriptor, or a negative errno. */
+static int open_attribute(const char *path, int flags)
 {
 	char full[PATH_MAX];
 	int fd, ret = full_path(path, full);
+
+	if (ret)
+		return ret;
+	fd = open(full, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int linux_read(void *ctx, const char *path, char *text, size_t size)
+{
+	int ret, fd = open_attribute(path, O_RDONLY);
 	ssize_t len;
 
 	(void)ctx;
-	if (ret)
-		return ret;
-	fd = open(full, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	len = read(fd, text, size - 1);
 	ret = len < 0 ? -errno : 0;
 	close(fd);
@@ -42,15 +50,11 @@ static int linux_read(void *ctx, const char *path, char *text, size_t size)
 /* One write is one store to an attribute; what it returns is the kernel's answer. */
 static int linux_write(void *ctx, const char *path, const char *text)
 {
-	char full[PATH_MAX];
-	int fd, ret = full_path(path, full);
+	int ret, fd = open_attribute(path, O_WRONLY);
 
 	(void)ctx;
-	if (ret)
-		return ret;
-	fd = open(full, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
 	close(fd);
 	return ret;
@@ -215,15 +219,11 @@ static pid_t linux_user(void *ctx, const char *rid)
 /* A file that root alone can open: any user may lock what he can read, and would keep root waiting. */
 static int linux_lock(void *ctx)
 {
-	char full[PATH_MAX];
-	int fd, err, ret = full_path("bus/pci/drivers_probe", full);
+	int err, fd = open_attribute("bus/pci/drivers_probe", O_WRONLY);
 
 	(void)ctx;
-	if (ret)
-		return ret;
-	fd = open(full, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (flock(fd, LOCK_EX)) {
 		err = errno;
 		close(fd);
