@@ -47,6 +47,19 @@ static void hang(struct fixture *f, bool on)
 	blk_fault_hang(f->b->vf->vf.dev, on);
 }
 
+/* A stop while a read hangs, whose head is returned. */
+static uint16_t stop_that_waits(struct fixture *f, struct admin_cmd *cmd)
+{
+	uint16_t head;
+
+	hang(f, true);
+	head = blk_send(f->b, 0, T_IN, 1, SECTOR);
+	machine_settle(f->b->m);
+	*cmd = send_mode(f, MODE_STOPPED);
+	assert_false(admin_done(f->pf, cmd));
+	return head;
+}
+
 /* The answer to a command that has a deadline in the device. */
 static uint32_t wait_long(struct fixture *f, const struct admin_cmd *cmd)
 {
@@ -115,11 +128,7 @@ static void test_2_12_1_4_3_4_what_was_observed_is_written_back(void **state)
 	uint16_t head, late;
 	uint32_t id, len;
 
-	hang(f, true);
-	head = blk_send(f->b, 0, T_IN, 1, SECTOR);
-	machine_settle(f->b->m);
-	cmd = send_mode(f, MODE_STOPPED);
-	assert_false(admin_done(f->pf, &cmd));
+	head = stop_that_waits(f, &cmd);
 	/* observed by nobody yet */
 	late = blk_send(f->b, 0, T_IN, 2, SECTOR);
 	assert_false(used(f));
@@ -403,11 +412,7 @@ static void test_io_that_hangs(void **state)
 	uint16_t first, second;
 	uint32_t id, len;
 
-	hang(f, true);
-	first = blk_send(f->b, 0, T_IN, 1, SECTOR);
-	machine_settle(f->b->m);
-	cmd = send_mode(f, MODE_STOPPED);
-	assert_false(admin_done(f->pf, &cmd));
+	first = stop_that_waits(f, &cmd);
 	/* meanwhile the member is busy */
 	assert_int_equal(legacy_read(f->pf, VF, L_STATUS, 1, &(uint64_t){ 0 }), TRY_AGAIN);
 	assert_int_equal(resume(f), TRY_AGAIN);
@@ -530,11 +535,7 @@ static void test_a_pf_that_is_reset(void **state)
 	struct admin_cmd cmd;
 	uint16_t head;
 
-	hang(f, true);
-	head = blk_send(f->b, 0, T_IN, 1, SECTOR);
-	machine_settle(f->b->m);
-	cmd = send_mode(f, MODE_STOPPED);
-	assert_false(admin_done(f->pf, &cmd));
+	head = stop_that_waits(f, &cmd);
 	pf_driver_start(f->pf);
 	admin_use_supported(f->pf);
 	hang(f, false);

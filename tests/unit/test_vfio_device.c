@@ -99,6 +99,15 @@ static void on_waited(struct vfio_wait *wait, int result)
 	container_of(wait, struct user, wait)->waited++;
 }
 
+/* A read that does not end before the disk is told to. */
+static void start_and_hang(struct fixture *f)
+{
+	start(f->u, &f->ring);
+	blk_fault_hang(f->u->member->vf.dev, true);
+	add_read(f->u, &f->ring, f->page, f->page + 512);
+	machine_settle(f->h->m);
+}
+
 /* The next user, with memory as it should be, is served. */
 static void reopen_and_read(struct fixture *f)
 {
@@ -181,10 +190,7 @@ static void test_unmap_all_is_abandoned(void **state)
 {
 	struct fixture *f = *state;
 
-	start(f->u, &f->ring);
-	blk_fault_hang(f->u->member->vf.dev, true);
-	add_read(f->u, &f->ring, f->page, f->page + 512);
-	machine_settle(f->h->m);
+	start_and_hang(f);
 	f->u->wait.done = on_waited;
 	assert_int_equal(vfio_device_dma_unmap_all(f->u->vdev, &f->u->wait), -EINPROGRESS);
 	blk_fault_hang(f->u->member->vf.dev, false);
@@ -308,10 +314,7 @@ static void test_closing_waits_for_io(void **state)
 {
 	struct fixture *f = *state;
 
-	start(f->u, &f->ring);
-	blk_fault_hang(f->u->member->vf.dev, true);
-	add_read(f->u, &f->ring, f->page, f->page + 512);
-	machine_settle(f->h->m);
+	start_and_hang(f);
 	f->u->wait.done = on_waited;
 	f->u->is_open = false;
 	assert_int_equal(vfio_device_close(f->u->vdev, &f->u->wait), -EINPROGRESS);
@@ -331,10 +334,7 @@ static void test_a_reset_waits_for_io(void **state)
 	struct fixture *f = *state;
 	uint32_t id, len;
 
-	start(f->u, &f->ring);
-	blk_fault_hang(f->u->member->vf.dev, true);
-	add_read(f->u, &f->ring, f->page, f->page + 512);
-	machine_settle(f->h->m);
+	start_and_hang(f);
 	f->u->wait.done = on_waited;
 	assert_int_equal(vfio_device_reset(f->u->vdev, &f->u->wait), -EINPROGRESS);
 	blk_fault_hang(f->u->member->vf.dev, false);
@@ -353,10 +353,7 @@ static void test_the_guests_flr_waits_for_io(void **state)
 
 	while (user_read(f->u, CONFIG, at, 1) != PCI_CAP_ID_EXP)
 		at = (uint16_t)user_read(f->u, CONFIG, at + 1u, 1);
-	start(f->u, &f->ring);
-	blk_fault_hang(f->u->member->vf.dev, true);
-	add_read(f->u, &f->ring, f->page, f->page + 512);
-	machine_settle(f->h->m);
+	start_and_hang(f);
 	assert_int_equal(user_start(f->u, CONFIG, at + PCI_EXP_DEVCTL, 2, true, &flr),
 			 -EINPROGRESS);
 	machine_settle(f->h->m);
@@ -373,10 +370,7 @@ static void test_closing_while_an_flr_waits(void **state)
 {
 	struct fixture *f = *state;
 
-	start(f->u, &f->ring);
-	blk_fault_hang(f->u->member->vf.dev, true);
-	add_read(f->u, &f->ring, f->page, f->page + 512);
-	machine_settle(f->h->m);
+	start_and_hang(f);
 	f->u->wait.done = on_waited;
 	assert_int_equal(vfio_device_reset(f->u->vdev, &f->u->wait), -EINPROGRESS);
 	f->u->is_open = false;
