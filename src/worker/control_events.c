@@ -3,16 +3,23 @@
 #include "worker/control.h"
 #include "worker/export.h"
 
+static struct ipc_header header_of(enum ipc_type type, size_t length)
+{
+	return (struct ipc_header){
+		.magic = IPC_MAGIC,
+		.version = IPC_VERSION,
+		.type = (uint16_t)type,
+		.length = (uint32_t)length,
+	};
+}
+
 static void send_event(struct control_conn *conn, const struct function *fn, uint16_t flags)
 {
 	struct {
 		struct ipc_header header;
 		struct ipc_event event;
 	} message = {
-		.header = { .magic = IPC_MAGIC,
-			    .version = IPC_VERSION,
-			    .type = IPC_EVENT,
-			    .length = sizeof(message) },
+		.header = header_of(IPC_EVENT, sizeof(message)),
 	};
 
 	function_event(fn, &message.event);
@@ -26,10 +33,7 @@ static void send_pf_event(struct control_conn *conn)
 		struct ipc_header header;
 		struct ipc_pf_info info;
 	} message = {
-		.header = { .magic = IPC_MAGIC,
-			    .version = IPC_VERSION,
-			    .type = IPC_PF_EVENT,
-			    .length = sizeof(message) },
+		.header = header_of(IPC_PF_EVENT, sizeof(message)),
 	};
 
 	worker_pf_info(conn->control->worker, &message.info);
@@ -42,10 +46,7 @@ static void send_want(struct control_conn *conn, uint32_t slot)
 		struct ipc_header header;
 		struct ipc_vf_wants wants;
 	} message = {
-		.header = { .magic = IPC_MAGIC,
-			    .version = IPC_VERSION,
-			    .type = IPC_VF_WANTS,
-			    .length = sizeof(message) },
+		.header = header_of(IPC_VF_WANTS, sizeof(message)),
 		.wants = { .slot = slot },
 	};
 
